@@ -1,0 +1,42 @@
+"""Bayesian scaling laws of sparse neural networks: from training runs to an optimal sparsity and how sure it is.
+
+Importing this package imports neither PyMC nor ArviZ nor matplotlib; what needs them imports them when it is called.
+"""
+
+import time
+
+STARTED = time.perf_counter()
+"""When this process began to import the package, for `fit --json`."""
+
+from bayes_scaling import datasets, laws
+from bayes_scaling.decide import costs
+from bayes_scaling.decide.optimum import optimal_sparsity
+from bayes_scaling.decide.recommend import recommend
+from bayes_scaling.errors import InputError
+from bayes_scaling.fit import fit, update
+from bayes_scaling.plots import plot_exponents, plot_measured, plot_optimal_sparsity, plot_prior_predictive
+from bayes_scaling.predict import dense_equivalent, predict
+from bayes_scaling.runs import grid, load_runs, save_runs
+from bayes_scaling.store import load, save
+
+__all__ = [
+    "InputError",
+    "costs",
+    "datasets",
+    "dense_equivalent",
+    "fit",
+    "grid",
+    "laws",
+    "load",
+    "load_runs",
+    "optimal_sparsity",
+    "plot_exponents",
+    "plot_measured",
+    "plot_optimal_sparsity",
+    "plot_prior_predictive",
+    "predict",
+    "recommend",
+    "save",
+    "save_runs",
+    "update",
+]
