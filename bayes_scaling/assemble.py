@@ -1,0 +1,129 @@
+"""From what the sampler drew to a posterior in physical units, with every group filled in."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.design import Design
+from bayes_scaling.hierarchy import unlink
+from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, latent_name
+from bayes_scaling.noise import SIGMA_MEDIAN, SIGMA_SD
+
+__all__ = ["UNSEEN", "assemble", "prior_draws"]
+
+UNSEEN = "unseen_structure"
+"""The group that holds, per modality, the coefficients of a structure that no run had."""
+
+
+def assemble(
+    drawn: Mapping[str, np.ndarray], law: Law, design: Design, rng: np.random.Generator
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Posterior variables from the sampler's.
+
+    Parameters
+    ----------
+    drawn : dict of ndarray, shape (chain, draw, …)
+        The model's free variables, pooled ones on their link scales.
+    law : Law
+    design : Design
+    rng : numpy.random.Generator
+        For populations and groups without runs, which are drawn given the others.
+
+    Returns
+    -------
+    posterior : Dataset
+        The law's coefficients in physical units; ``reference_loss``, ``share`` and the other quantities that have
+        priors; ``sigma``; population means (``b_N_population``) and spreads on the link scale
+        (``b_N_spread``).
+    unseen : Dataset
+        Coefficients of a structure that no run had.
+    """
+    sample = ("chain", "draw")
+    modality = {"modality": list(design.modality)}
+    quantities: dict[str, xr.DataArray] = {}
+    populations: dict[str, xr.DataArray] = {}
+    reported: dict[str, xr.DataArray] = {}
+    for name, prior in law.priors.items():
+        if isinstance(prior, Rough):
+            values = np.exp(drawn[f"log_{name}"])
+            reported[name] = quantities[name] = xr.DataArray(values, modality, (*sample, "modality"))
+        elif isinstance(prior, Shares):
+            coords = modality | {"term": list(prior.terms)}
+            reported[name] = xr.DataArray(drawn[name], coords, (*sample, "modality", "term"))
+            quantities |= {term: reported[name].sel(term=term, drop=True) for term in prior.terms}
+    for name, prior in design.active(law).items():
+        quantities[name], populations[f"{name}_population"], populations[f"{name}_spread"] = _filled(
+            drawn[latent_name(name, prior)], prior, design, rng
+        )
+    coefficients = law.from_shares(
+        **quantities,
+        nonzero_params=xr.DataArray(design.nonzero_params, modality, ("modality",)),
+        data_seen=xr.DataArray(design.data_seen, modality, ("modality",)),
+    )
+    others = {name: value for name, value in quantities.items() if name in law.priors and name not in reported}
+    everything = xr.Dataset(coefficients | others)
+    everything = everything.transpose(*sample, *design.cell_dims, missing_dims="ignore")
+    known = everything.isel(structure=slice(-1)).assign_coords(structure=list(design.structure))
+    unseen = everything[[name for name, c in law.coefficients.items() if "structure" in c.over]].isel(structure=-1)
+    sigma = xr.DataArray(drawn["sigma"], modality, (*sample, "modality"))
+    posterior = known.assign(reported | {"sigma": sigma} | populations)
+    posterior = posterior.assign_coords(chain=np.arange(sigma.sizes["chain"]), draw=np.arange(sigma.sizes["draw"]))
+    for name, coefficient in law.coefficients.items():
+        if name in posterior:
+            posterior[name].attrs = {"units": coefficient.units, "long_name": coefficient.meaning}
+    return posterior, unseen
+
+
+def _filled(
+    latent: np.ndarray, prior: Pooled, design: Design, rng: np.random.Generator
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """A pooled quantity in all groups, its population mean and its spread."""
+    chains, draws = latent.shape[:2]
+    population, groups = design.population(prior)
+    mean, spread, every = population.recover(latent.reshape(chains * draws, -1), groups, rng)
+    if prior.over == ("modality",):
+        dims: tuple[str, ...] = ("modality",)
+        shape: tuple[int, ...] = (len(design.modality),)
+    else:
+        dims = ("modality", "structure", "strategy")
+        shape = (len(design.modality), len(design.structure) + 1, len(design.strategy))
+    coords = {"modality": list(design.modality)} | ({"strategy": list(design.strategy)} if "strategy" in dims else {})
+    filled = xr.DataArray(unlink(every, prior).reshape(chains, draws, *shape), coords, ("chain", "draw", *dims))
+    if "strategy" in dims and len(design.strategy) == 1:
+        filled = filled.isel(strategy=0, drop=True)
+    mean_draws, spread_draws = (
+        xr.DataArray(v.reshape(chains, draws), dims=("chain", "draw")) for v in (unlink(mean, prior), spread)
+    )
+    return filled, mean_draws, spread_draws
+
+
+def prior_draws(law: Law, design: Design, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draws of the model's free variables from the prior, shaped as one chain.
+
+    Parameters
+    ----------
+    law : Law
+    design : Design
+    draws : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of ndarray, shape (1, draws, …)
+    """
+    groups = len(design.modality)
+    drawn: dict[str, np.ndarray] = {}
+    for name, prior in law.priors.items():
+        if isinstance(prior, Rough):
+            drawn[f"log_{name}"] = rng.normal(design.rough_log_loss, prior.sd, (1, draws, groups))
+        elif isinstance(prior, Shares):
+            drawn[name] = rng.dirichlet([prior.concentration] * len(prior.terms), (1, draws, groups))
+    for name, prior in design.active(law).items():
+        population, members = design.population(prior)
+        root = np.linalg.cholesky(population.covariance()[:, members][:, :, members])
+        node = rng.integers(len(root), size=draws)
+        normal = rng.standard_normal((draws, len(members), 1))
+        drawn[latent_name(name, prior)] = population.mean + (root[node] @ normal)[None, :, :, 0]
+    drawn["sigma"] = np.exp(rng.normal(np.log(SIGMA_MEDIAN), SIGMA_SD, (1, draws, groups)))
+    return drawn

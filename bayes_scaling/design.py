@@ -1,0 +1,178 @@
+"""The runs as the arrays that a model is built from: groups, cells, reference points."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.errors import InputError
+from bayes_scaling.hierarchy import Population, pool
+from bayes_scaling.laws.base import Law, Pooled
+
+__all__ = ["FEWEST_RUNS", "Design", "design_of"]
+
+FEWEST_RUNS = 8
+"""One more than the coefficients of one modality and structure."""
+
+STRATEGIES = ("scratch", "pretrained")
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a model needs to know of the runs.
+
+    A *cell* is a combination of modality, structure and strategy with sparse runs, or the first one of a modality
+    that has dense runs only. Dense runs belong to any cell of their modality: there the structure makes no difference.
+
+    Attributes
+    ----------
+    modality, structure, strategy : tuple of str
+        The levels present; ``dense`` is no structure.
+    cells : ndarray of int, shape (cell, 3)
+        Modality, structure and strategy of each cell.
+    cell_of_run : ndarray of int, shape (run,)
+    nonzero_params, data_seen : ndarray, shape (modality,)
+        The reference point of each modality: geometric means over its runs.
+    rough_log_loss : ndarray, shape (modality,)
+        Median log loss of each modality.
+    runs : dict of ndarray, shape (run,)
+        ``sparsity``, and relative to the reference point ``nonzero_params``, ``data_seen`` and ``pretrain_data``;
+        ``log_loss`` and ``log_loss_se``.
+    """
+
+    modality: tuple[str, ...]
+    structure: tuple[str, ...]
+    strategy: tuple[str, ...]
+    cells: np.ndarray
+    cell_of_run: np.ndarray
+    nonzero_params: np.ndarray
+    data_seen: np.ndarray
+    rough_log_loss: np.ndarray
+    runs: Mapping[str, np.ndarray]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether any run started from a trained model."""
+        return "pretrained" in self.strategy
+
+    @property
+    def cell_dims(self) -> tuple[str, ...]:
+        """Dimensions of a posterior's sparsity parameters."""
+        return ("modality", "structure", "strategy")[: 3 if len(self.strategy) > 1 else 2]
+
+    @cached_property
+    def every_cell(self) -> np.ndarray:
+        """All combinations, shape (cell, 3), each modality with one structure more, which stands for unseen ones."""
+        shape = (len(self.modality), len(self.structure) + 1, len(self.strategy))
+        return np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=1)
+
+    @cached_property
+    def sampled_cells(self) -> np.ndarray:
+        """Where `cells` stand in `every_cell`."""
+        shape = (len(self.modality), len(self.structure) + 1, len(self.strategy))
+        return np.ravel_multi_index(tuple(self.cells.T), shape)
+
+    def active(self, law: Law) -> dict[str, Pooled]:
+        """The law's pooled quantities that these runs bear on."""
+        return {
+            name: prior
+            for name, prior in law.priors.items()
+            if isinstance(prior, Pooled) and (prior.strategy is None or prior.strategy in self.strategy)
+        }
+
+    def population(self, prior: Pooled) -> tuple[Population, np.ndarray]:
+        """The population of a pooled quantity, and which of its groups the sampler sees."""
+        if prior.over == ("modality",):
+            groups = np.arange(len(self.modality))
+            return pool(prior, [groups]), groups
+        return pool(prior, self.every_cell.T[: len(self.cell_dims)]), self.sampled_cells
+
+
+def design_of(runs: xr.Dataset) -> Design:
+    """The design of finished runs.
+
+    Parameters
+    ----------
+    runs : xarray.Dataset
+        A validated run table with dimension ``run``, without diverged runs.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than `FEWEST_RUNS` runs, or a pretrained run does not say its pretraining data.
+    """
+    if runs.sizes["run"] < FEWEST_RUNS:
+        raise InputError(
+            f"{runs.attrs.get('source', 'the run table')} has {runs.sizes['run']} finished runs, "
+            f"and a fit needs at least {FEWEST_RUNS}"
+        )
+    column = {name: runs[name].to_numpy() for name in ("modality", "structure", "strategy")}
+    modality = tuple(dict.fromkeys(column["modality"].tolist()))
+    sparse = runs["sparsity"].to_numpy() > 0
+    structure = tuple(sorted(set(column["structure"][sparse]), key=lambda s: (s != "unstructured", s)))
+    structure = structure or ("unstructured",)
+    strategy = tuple(s for s in STRATEGIES if s in column["strategy"])
+
+    m = np.array([modality.index(v) for v in column["modality"]])
+    s = np.array([structure.index(v) if v in structure else 0 for v in column["structure"]])
+    t = np.array([strategy.index(v) for v in column["strategy"]])
+    cells = {tuple(cell): None for cell in np.stack([m, s, t], axis=1)[sparse].tolist()}
+    for lone in set(range(len(modality))) - {cell[0] for cell in cells}:
+        cells[(lone, 0, 0)] = None
+    ordered = sorted(cells)
+    first_of = {cell[0]: i for i, cell in reversed(list(enumerate(ordered)))}
+    cell_of_run = np.array(
+        [
+            ordered.index((mi, si, ti)) if is_sparse else first_of[mi]
+            for mi, si, ti, is_sparse in zip(m.tolist(), s.tolist(), t.tolist(), sparse.tolist(), strict=True)
+        ]
+    )
+
+    nonzero_params, data_seen = runs["nonzero_params"].to_numpy(), runs["data_seen"].to_numpy()
+    log_loss = np.log(runs["loss"].to_numpy())
+    members = [m == i for i in range(len(modality))]
+    reference = {
+        "nonzero_params": np.array([np.exp(np.log(nonzero_params[k]).mean()) for k in members]),
+        "data_seen": np.array([np.exp(np.log(data_seen[k]).mean()) for k in members]),
+    }
+    relative_se = runs["loss_se"].fillna(0.0).to_numpy() / runs["loss"].to_numpy() if "loss_se" in runs else 0.0
+    return Design(
+        modality=modality,
+        structure=structure,
+        strategy=strategy,
+        cells=np.array(ordered),
+        cell_of_run=cell_of_run,
+        rough_log_loss=np.array([np.median(log_loss[k]) for k in members]),
+        runs={
+            "sparsity": runs["sparsity"].to_numpy().astype(float),
+            "nonzero_params": nonzero_params / reference["nonzero_params"][m],
+            "data_seen": data_seen / reference["data_seen"][m],
+            "pretrain_data": pretrain_data(runs) / reference["data_seen"][m],
+            "log_loss": log_loss,
+            "log_loss_se": np.broadcast_to(relative_se, log_loss.shape).astype(float),
+        },
+        **reference,
+    )
+
+
+def pretrain_data(runs: xr.Dataset) -> np.ndarray:
+    """Data that each run's dense start had been trained on; 0 from scratch.
+
+    Raises
+    ------
+    InputError
+        If a pretrained run does not say.
+    """
+    pretrained = runs["strategy"].to_numpy() == "pretrained"
+    given = runs["pretrain_data"].to_numpy() if "pretrain_data" in runs else np.full(runs.sizes["run"], np.nan)
+    missing = pretrained & ~(given > 0)
+    if missing.any():
+        first = runs["run_id"].to_numpy()[missing][0]
+        raise InputError(
+            f"{runs.attrs.get('source', 'the run table')}: run {first!r}"
+            + (f" and {missing.sum() - 1} more have" if missing.sum() > 1 else " has")
+            + " strategy 'pretrained' but no pretrain_data; it takes the tokens or examples of the dense phase, above 0"
+        )
+    return np.where(pretrained, given, 0.0)

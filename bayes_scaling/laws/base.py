@@ -1,0 +1,137 @@
+"""What a law is: a formula, its coefficients, and priors on quantities without units."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+__all__ = ["CELL", "Coefficient", "Law", "Pooled", "Published", "Rough", "Shares", "latent_name"]
+
+CELL = ("modality", "structure")
+"""Dimensions of whatever depends on how a network was made sparse; ``strategy`` joins where runs have several."""
+
+
+@dataclass(frozen=True)
+class Rough:
+    """Prior of a modality's loss at its reference point: log-normal around the rough size of the losses seen.
+
+    Parameters
+    ----------
+    sd : float
+        Standard deviation of the log.
+    """
+
+    sd: float
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Prior of how a modality's loss at its reference point splits into terms: a Dirichlet distribution.
+
+    Parameters
+    ----------
+    terms : tuple of str
+        Names of the law's terms, which add up to the loss. The sampler breaks them off one after the other, so terms
+        that data tell apart badly stand last.
+    concentration : float
+        The same for every term; 1 is uniform over all splits.
+    """
+
+    terms: tuple[str, ...]
+    concentration: float
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Prior of a quantity that differs between groups which resemble each other.
+
+    On the link scale the groups are normal around a population mean, which is itself normal around ``center``; the
+    standard deviation between groups is half-normal.
+
+    Parameters
+    ----------
+    center : float
+        The population's prior median, on the quantity's own scale.
+    sd : float
+        Prior standard deviation of the population mean, on the link scale.
+    spread : float
+        Scale of the half-normal prior of the standard deviation between groups, on the link scale.
+    link : {"log", "logit"}
+        ``log`` for positive quantities, ``logit`` for fractions.
+    over : tuple of str
+        What it varies over: ``("modality",)`` or `CELL`.
+    slope_of : str, optional
+        The term whose exponent this is. The product of exponent and share is the slope of log loss at the reference
+        point, which data determine far better than either factor, so the sampler moves along the slope.
+    strategy : str, optional
+        The quantity enters only where runs have this strategy.
+    """
+
+    center: float
+    sd: float
+    spread: float
+    link: Literal["log", "logit"]
+    over: tuple[str, ...]
+    slope_of: str | None = None
+    strategy: str | None = None
+
+
+def latent_name(name: str, prior: Pooled) -> str:
+    """Name of a pooled quantity on its link scale."""
+    return f"{prior.link}_{name}"
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A coefficient of the formula, in physical units.
+
+    Parameters
+    ----------
+    units : str
+        What it is measured in; "1" for pure numbers.
+    over : tuple of str
+        The group dimensions that it has in a posterior.
+    meaning : str
+        One line for people.
+    """
+
+    units: str
+    over: tuple[str, ...]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A set of coefficients as printed, in physical units."""
+
+    source: str
+    coefficients: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Law:
+    """Base of all laws; one subclass a file, with the members below filled in.
+
+    The formula and the way from priors to coefficients use operators only, so that the same lines serve PyTensor,
+    xarray and numpy.
+    """
+
+    name: ClassVar[str]
+    reference: ClassVar[str]
+    latex: ClassVar[str]
+    coefficients: ClassVar[Mapping[str, Coefficient]]
+    published: ClassVar[Mapping[str, Published]]
+
+    priors: Mapping[str, Rough | Shares | Pooled] = field(default_factory=dict)
+
+    def from_shares(self, *, nonzero_params: Any = 1.0, data_seen: Any = 1.0, **quantities: Any) -> dict[str, Any]:
+        """Coefficients from the quantities that have priors, for a reference point in the units asked for."""
+        raise NotImplementedError
+
+    # Subclasses spell out their coefficients, which type checkers allow for this signature only.
+    def loss(self, *columns: Any, **coefficients: Any) -> Any:
+        """Expected held-out loss from ``sparsity``, ``nonzero_params``, ``data_seen`` and ``pretrain_data``."""
+        raise NotImplementedError
+
+    def dense_equivalent(self, *columns: Any, **coefficients: Any) -> Any:
+        """Size of the dense model with the same loss at a ``sparsity``, as a multiple of the non-zero parameters."""
+        raise NotImplementedError

@@ -1,0 +1,81 @@
+"""Posteriors on disk: self-contained NetCDF files, written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import xarray as xr
+
+from bayes_scaling import laws
+from bayes_scaling.errors import InputError
+
+__all__ = ["load", "save"]
+
+NEEDED = ("posterior", "sample_stats", "constant_data", "runs")
+
+
+def save(posterior: xr.DataTree, path: str | os.PathLike[str]) -> Path:
+    """Write a posterior to a NetCDF file.
+
+    Parameters
+    ----------
+    posterior : DataTree
+        From `fit`.
+    path : path
+        The file; it is replaced only when the new one is complete.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If its folder does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(f"{target} cannot be written: the folder {target.parent} does not exist")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        posterior.to_netcdf(name, engine="h5netcdf")
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Read a posterior that `save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A NetCDF file.
+
+    Returns
+    -------
+    DataTree
+        In memory; the file is closed.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, is truncated, or is no posterior of this package.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise InputError(f"{source} does not exist or is no file; `fit --out` writes a posterior")
+    try:
+        with xr.open_datatree(source, engine="h5netcdf") as opened:
+            posterior = opened.load()
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"{source} is not a readable NetCDF file; it may be truncated or something else") from error
+    missing = [name for name in NEEDED if name not in posterior.children]
+    if missing or "law" not in posterior.attrs:
+        raise InputError(f"{source} is no posterior of bayes-scaling: it lacks {', '.join(missing) or 'the law'}")
+    laws.get(posterior.attrs["law"])
+    return posterior
