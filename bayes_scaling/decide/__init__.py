@@ -1,0 +1,1 @@
+"""From a posterior to what to train."""

@@ -1,0 +1,40 @@
+"""Cost models by name; a new one is one file with a class that is registered here or by its user."""
+
+from bayes_scaling.decide.costs.base import Cost
+from bayes_scaling.decide.costs.dense import Dense
+from bayes_scaling.decide.costs.gradual import Gradual
+from bayes_scaling.errors import InputError
+
+__all__ = ["Cost", "Dense", "Gradual", "get", "names", "register"]
+
+_COSTS: dict[str, Cost] = {}
+
+
+def register(cost: type[Cost]) -> type[Cost]:
+    """Make a cost model known by its ``name``; usable as a class decorator."""
+    _COSTS[cost.name] = cost()
+    return cost
+
+
+def get(cost: str | Cost) -> Cost:
+    """The cost model of that name, or the one given.
+
+    Raises
+    ------
+    InputError
+        If no cost model has that name.
+    """
+    if isinstance(cost, Cost):
+        return cost
+    if cost not in _COSTS:
+        raise InputError(f"cost {cost!r} is not known; the cost models are {', '.join(names())}")
+    return _COSTS[cost]
+
+
+def names() -> list[str]:
+    """Names of all registered cost models."""
+    return sorted(_COSTS)
+
+
+register(Dense)
+register(Gradual)

@@ -1,0 +1,131 @@
+"""Optimal sparsity at a fixed number of non-zero parameters and a fixed training budget."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.decide import costs
+from bayes_scaling.decide.question import Question
+from bayes_scaling.errors import InputError
+from bayes_scaling.laws.base import Law
+from bayes_scaling.predict import coefficients, law_of
+from bayes_scaling.structures import pattern_sparsity
+
+__all__ = ["check_start", "optimal_sparsity", "optimum_of"]
+
+STEEPEST = 14.0
+"""Search up to a density of e^-14, one weight in a million; nearer to 1, rounding of 1 - S hides the slope."""
+
+STEP = 1e-5
+"""Half the step of the central difference in log density: rounding and truncation errors are both about 1e-11."""
+
+
+def optimal_sparsity(
+    posterior: xr.DataTree,
+    nonzero_params: Any,
+    train_flops: Any,
+    modality: str | Sequence[str] | None = None,
+    structure: str | Sequence[str] | None = None,
+    strategy: str = "scratch",
+    *,
+    cost: str | costs.Cost = "gradual",
+    flops_per_unit: float | None = None,
+    pretrain_data: float = 0.0,
+) -> xr.DataArray:
+    """The sparsity that minimises each draw's own law, at fixed non-zero parameters and training compute.
+
+    Parameters
+    ----------
+    posterior : DataTree
+        From `fit`.
+    nonzero_params : float, sequence or DataArray
+        Non-zero parameters at the end of training. A sequence becomes the dimension ``nonzero_params``; DataArrays
+        broadcast by name.
+    train_flops : float, sequence or DataArray
+        Training budget in FLOPs, likewise.
+    modality, structure : str or sequence of str, optional
+        Which; all that the posterior has unless said. One name drops the dimension.
+    strategy : str
+        ``scratch`` or ``pretrained``.
+    cost : str or Cost
+        How sparsity changes the cost of training; see `decide.costs`.
+    flops_per_unit : float, optional
+        FLOPs per non-zero parameter and token or example; 6 unless said.
+    pretrain_data : float
+        For ``pretrained``: tokens or examples of the dense phase.
+
+    Returns
+    -------
+    DataArray
+        Sparsity in [0, 1) over (``chain``, ``draw``, …). An n:m pattern has the choices 0 and 1 - n/m only. Nothing
+        keeps an optimum inside the sparsities that were trained.
+
+    Raises
+    ------
+    InputError
+        If a modality or strategy is not in the posterior, a size or budget is not positive, or the cost is not known.
+    """
+    question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
+    law = law_of(posterior)
+    names = posterior["posterior"]["structure"].to_numpy().tolist() if structure is None else structure
+    if isinstance(names, str):
+        best = optimum_of(law, coefficients(posterior, modality, names, strategy), question, names)
+    else:
+        each = [optimum_of(law, coefficients(posterior, modality, n, strategy), question, n) for n in names]
+        best = xr.concat(each, dim=xr.Variable("structure", list(names)))
+    best = best.transpose("chain", "draw", "modality", "structure", ..., missing_dims="ignore")
+    return best.rename("optimal_sparsity").assign_attrs(
+        units="1", long_name="optimal sparsity", cost=question.cost.name
+    )
+
+
+def check_start(strategy: str, pretrain_data: float) -> float:
+    """The data of the dense phase, checked against the strategy.
+
+    Raises
+    ------
+    InputError
+        If a pretrained start does not say its data.
+    """
+    if strategy == "pretrained" and not pretrain_data > 0:
+        raise InputError(
+            f"pretrain_data is {pretrain_data}; with strategy 'pretrained' it is the data of the dense phase, above 0"
+        )
+    return pretrain_data if strategy == "pretrained" else 0.0
+
+
+def optimum_of(law: Law, at: dict[str, xr.DataArray], question: Question, structure: str) -> xr.DataArray:
+    """The optimum of each draw for one structure."""
+    fixed = pattern_sparsity(structure)
+    if fixed is not None:
+        return xr.where(question.loss(law, at, fixed) < question.loss(law, at, 0.0), fixed, 0.0)
+    return _continuous(law, at, question)
+
+
+def _continuous(law: Law, at: dict[str, xr.DataArray], question: Question) -> xr.DataArray:
+    """Root of the slope of loss in t = -log(1 - S), or 0 where loss rises from the start."""
+    from scipy.optimize import elementwise
+
+    names = list(at)
+    size, budget, *values = xr.broadcast(question.nonzero_params, question.train_flops, *at.values())
+    template = values[0]
+    shape = template.shape
+    arrays = [np.ascontiguousarray(v.transpose(*template.dims).to_numpy()).ravel() for v in (size, budget, *values)]
+
+    def slope(t: np.ndarray, size: np.ndarray, budget: np.ndarray, *values: np.ndarray) -> np.ndarray:
+        here = Question(size, budget, question.cost, question.flops_per_unit, question.pretrain_data)
+        coefficients = dict(zip(names, values, strict=True))
+        ahead, behind = (here.loss(law, coefficients, -np.expm1(-(t + step))) for step in (STEP, -STEP))
+        return ahead - behind
+
+    t = np.zeros(arrays[0].size)
+    falls = slope(t, *arrays) < 0
+    if falls.any():
+        found = elementwise.find_root(
+            slope, (t[falls], np.full(falls.sum(), STEEPEST)), args=[a[falls] for a in arrays]
+        )
+        # Without a change of sign the loss still falls at the end of the search.
+        t[falls] = np.where(found.status == 0, found.x, STEEPEST)
+    return template.copy(data=-np.expm1(-t).reshape(shape))
