@@ -1,0 +1,149 @@
+"""Tables for people, by rich: in the terminal, and as plain text where an object prints itself."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bayes_scaling.extrapolation import AXES
+from bayes_scaling.notes import Note, read_notes
+
+if TYPE_CHECKING:
+    from bayes_scaling.decide.recommend import Answer, Recommendation
+
+__all__ = ["count", "fit_view", "notes_view", "plain", "prediction_view", "recommendation_view"]
+
+_STYLE = {"info": "dim", "warning": "yellow", "error": "bold red"}
+_PLAIN_WIDTH = 110
+_COLUMNS = 3
+"""Structures side by side, so that a table fits 80 characters."""
+
+
+def plain(view: RenderableType) -> str:
+    """What a view looks like as text."""
+    out = io.StringIO()
+    Console(file=out, width=_PLAIN_WIDTH, color_system=None).print(view)
+    return out.getvalue().rstrip()
+
+
+def count(value: float) -> str:
+    """A count for people: 98.3k, 4.2M, 1.5B, and powers of ten beyond."""
+    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if limit <= value < 1000 * limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def notes_view(notes: list[Note]) -> Group:
+    """Notes, one a line, the graver the louder."""
+    return Group(
+        *(Text.assemble((f"{n.severity}: ", _STYLE[n.severity]), n.message, (f"  [{n.code}]", "dim")) for n in notes)
+    )
+
+
+def recommendation_view(recommendation: "Recommendation") -> Group:
+    """What to train, how sure, and what the rows mean: a table per modality, a column per structure."""
+    if not recommendation.answers:
+        return Group(Text("nothing asked"))
+    first, percent = recommendation.answers[0], f"{recommendation.prob:.0%}"
+    title = (
+        f"What to train with {count(first.nonzero_params)} non-zero parameters "
+        f"and {first.train_flops:.3g} training FLOPs"
+    )
+    reading = (
+        f"Every column keeps the non-zero parameters and the training FLOPs. Brackets are "
+        f"{percent} credible intervals. The sparsity to train at has the least expected loss; the "
+        "optimal sparsity says where the optimum may lie."
+    )
+    by_modality: dict[str, list[Answer]] = {}
+    for answer in recommendation.answers:
+        by_modality.setdefault(answer.modality, []).append(answer)
+    tables = [
+        _modality_table(modality, answers[i : i + _COLUMNS])
+        for modality, answers in by_modality.items()
+        for i in range(0, len(answers), _COLUMNS)
+    ]
+    return Group(Text(title, style="bold"), *tables, Text(reading, style="dim"), _grouped_notes(recommendation.answers))
+
+
+def _modality_table(modality: str, answers: "list[Answer]") -> Table:
+    table = Table()
+    table.add_column(Text(modality))
+    for answer in answers:
+        table.add_column(Text(answer.structure), justify="right")
+    rows: dict[str, Callable[[Answer], str]] = {
+        "train at sparsity": lambda a: f"{a.recommended['sparsity']:.3f}",
+        "data paid for": lambda a: count(a.recommended["data_seen"]),
+        "parameters at the start": lambda a: count(a.recommended["total_params"]),
+        "loss reached": lambda a: _with_interval(a.loss, 4),
+        "loss if dense": lambda a: _with_interval(a.dense_loss, 4),
+        "chance it beats dense": _chance,
+        "optimal sparsity": lambda a: _with_interval(a.optimal_sparsity, 3),
+        "dense size of equal loss": lambda a: f"× {_with_interval(a.dense_equivalent, 2)}",
+        "expected regret": lambda a: f"{a.expected_regret:.2g}",
+    }
+    for i, (name, show) in enumerate(rows.items()):
+        table.add_row(Text(name), *(Text(show(a)) for a in answers), style="bold" if i == 0 else "")
+    return table
+
+
+def _grouped_notes(answers: "list[Answer]") -> Group:
+    """Each note once, with the answers it belongs to."""
+    where: dict[Note, list[str]] = {}
+    for answer in answers:
+        for note in answer.notes:
+            where.setdefault(note, []).append(f"{answer.modality}, {answer.structure}")
+    lines = [
+        note if len(places) == len(answers) else Note(note.code, note.severity, f"{'; '.join(places)}: {note.message}")
+        for note, places in where.items()
+    ]
+    return notes_view(lines)
+
+
+def fit_view(posterior: xr.DataTree, summary: dict[str, dict[str, float]], prob: float) -> Group:
+    """Coefficients with their intervals, the gate, and the notes."""
+    table = Table(title=f"Posterior of law {posterior.attrs['law']!r}, {prob:.0%} intervals", title_justify="left")
+    table.add_column("quantity")
+    for heading in ("median", "lower", "upper", "sd"):
+        table.add_column(heading, justify="right")
+    for name, row in summary.items():
+        table.add_row(Text(name), *(f"{row[key]:.4g}" for key in ("median", "lower", "upper", "sd")))
+    found = json.loads(posterior.attrs["diagnostics"])
+    gate = Text.assemble(
+        ("passed" if found["ok"] else "failed", "green" if found["ok"] else "bold red"),
+        f": R-hat at most {found['max_rhat']:.3f}, effective draws at least {found['min_ess_bulk']:.0f} (bulk) and "
+        f"{found['min_ess_tail']:.0f} (tail), {found['divergences']} divergences",
+    )
+    return Group(table, Text.assemble("Diagnostics ", gate), notes_view(read_notes(posterior.attrs)))
+
+
+def prediction_view(rows: list[dict[str, Any]], kind: str, prob: float) -> Table:
+    """Predicted losses with intervals and distances."""
+    title = {"mean": "Expected loss", "new-run": "Loss of a new run"}[kind]
+    table = Table(title=f"{title}, {prob:.0%} intervals", title_justify="left")
+    table.add_column("run")
+    for heading in ("median", "lower", "upper", "beyond the runs"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        far = max(AXES, key=lambda axis, row=row: row["extrapolation"][axis])  # type: ignore[misc]
+        distance = row["extrapolation"][far]
+        beyond = f"{distance:.2f} nats in {far}" if distance > 0 else "no"
+        table.add_row(Text(str(row["run_id"])), *(f"{row[key]:.4f}" for key in ("median", "lower", "upper")), beyond)
+    return table
+
+
+def _with_interval(values: dict[str, float], digits: int) -> str:
+    median, lower, upper = (f"{values[key]:.{digits}f}" for key in ("median", "lower", "upper"))
+    return f"{median} [{lower}, {upper}]"
+
+
+def _chance(answer: "Answer") -> str:
+    if answer.recommended["sparsity"] == 0:
+        return "it is dense"
+    percent = 100 * answer.probability_sparse_beats_dense
+    return "> 99.9 %" if percent > 99.9 else f"{percent:.1f} %"
