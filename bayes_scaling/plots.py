@@ -1,5 +1,6 @@
 """Pictures of laws and decisions; ArviZ draws the rest."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import xarray as xr
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.optimum import optimal_sparsity
 from bayes_scaling.decide.question import FLOPS_PER_UNIT
+from bayes_scaling.display import count
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.predict import law_of
 from bayes_scaling.structures import pattern_sparsity
@@ -45,10 +47,10 @@ def plot_measured(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
     lower, median, upper = np.exp(np.quantile(draws, [tail, 0.5, 1 - tail], axis=(0, 1)))
     modality, structure = runs["modality"].to_numpy(), runs["structure"].to_numpy()
     levels = _levels(modality)
-    figure, axes = _panels(len(levels), sharey=False)
+    figure, axes = _panels(len(levels))
     for ax, name in zip(axes, levels, strict=True):
         mine = modality == name
-        for i, kind in enumerate(_levels(structure[mine])):
+        for i, kind in enumerate(sorted(_levels(structure[mine]), key=lambda s: (s != "dense", s))):
             k = mine & (structure == kind)
             ax.errorbar(
                 measured[k], median[k], [median[k] - lower[k], upper[k] - median[k]],
@@ -141,26 +143,28 @@ def plot_optimal_sparsity(
     names = posterior["posterior"]["structure"].to_numpy().tolist() if structure is None else structure
     names = [names] if isinstance(names, str) else list(names)
     best = optimal_sparsity(posterior, size, budgets, structure=names, cost=cost, flops_per_unit=flops_per_unit)
-    figure, axes = _panels(len(names), sharey=False)
+    figure, axes = _panels(len(names))
     for ax, name in zip(axes, names, strict=True):
-        for i, modality in enumerate(best["modality"].to_numpy().tolist()):
+        free = pattern_sparsity(name) is None
+        for modality, colour in zip(best["modality"].to_numpy().tolist(), itertools.cycle(COLOURS)):
             here = best.sel(structure=name, modality=modality)
-            colour = COLOURS[i % len(COLOURS)]
-            fixed = pattern_sparsity(name)
-            if fixed is None:
+            if free:
                 lower, median, upper = here.quantile([tail, 0.5, 1 - tail], ("chain", "draw")).to_numpy()
                 ax.fill_between(budgets, lower, upper, color=colour, alpha=0.25, lw=0)
                 ax.plot(budgets, median, color=colour, label=modality)
             else:
                 ax.plot(budgets, (here > 0).mean(("chain", "draw")), color=colour, label=modality)
-            trained = _trained_budget(runs, modality, per_unit, costs.get(cost))
-            ax.axvline(trained, color=colour, ls=":", lw=1)
-        label = (
-            f"optimal sparsity, median and {prob:.0%} interval" if fixed is None else f"chance that {name} beats dense"
-        )
+            ax.axvline(_largest_budget(runs, modality, per_unit, costs.get(cost)), color=colour, ls=":", lw=1)
+        if free:
+            largest = float(runs["sparsity"].where(runs["structure"] == name, 0.0).max())
+            ax.axhline(largest, color="0.5", ls="--", lw=0.8, zorder=0)
+        label = f"optimal sparsity, median and {prob:.0%} interval" if free else f"chance that {name} beats dense"
         ax.set(xscale="log", xlabel="training budget (FLOPs)", ylabel=label, title=name, ylim=(-0.02, 1.02))
         ax.legend(frameon=False, loc="best")
-    figure.suptitle(f"{size:.3g} non-zero parameters; dotted: the largest budget trained", fontsize="medium")
+    figure.suptitle(
+        f"{count(size)} non-zero parameters; dotted: largest budget trained, dashed: largest sparsity trained",
+        fontsize="medium",
+    )
     return figure
 
 
@@ -184,10 +188,10 @@ def plot_prior_predictive(posterior: xr.DataTree, *, prob: float = PROB) -> "Fig
     measured = np.exp(posterior["observed_data"]["log_loss"].to_numpy())
     law = law_of(posterior)
     levels = prior["modality"].to_numpy().tolist()
-    figure, axes = _panels(len(levels), sharey=False)
+    figure, axes = _panels(len(levels))
     for i, (ax, name) in enumerate(zip(axes, levels, strict=True)):
         mine = (runs["modality"] == name).to_numpy()
-        here = prior.sel(modality=name).isel(structure=0)
+        here = prior.sel(modality=name).isel(structure=0, strategy=0, missing_dims="ignore")
         sizes = runs["nonzero_params"].to_numpy()[mine]
         x = np.geomspace(sizes.min() / 3, sizes.max() * 3, 60)
         data = float(runs["reference_data_seen"][i])
@@ -202,12 +206,10 @@ def plot_prior_predictive(posterior: xr.DataTree, *, prob: float = PROB) -> "Fig
     return figure
 
 
-def _panels(count: int, sharey: bool) -> tuple["Figure", list[Any]]:
+def _panels(number: int) -> tuple["Figure", list[Any]]:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(
-        1, count, figsize=(5.2 * count + 0.6, 4.6), squeeze=False, sharey=sharey, layout="constrained"
-    )
+    figure, axes = plt.subplots(1, number, figsize=(5.2 * number + 0.6, 4.6), squeeze=False, layout="constrained")
     return figure, list(axes[0])
 
 
@@ -215,7 +217,7 @@ def _levels(values: np.ndarray) -> list[str]:
     return list(dict.fromkeys(values.tolist()))
 
 
-def _trained_budget(runs: xr.Dataset, modality: str, per_unit: float, cost: costs.Cost) -> float:
+def _largest_budget(runs: xr.Dataset, modality: str, per_unit: float, cost: costs.Cost) -> float:
     mine = runs.isel(run=np.flatnonzero((runs["modality"] == modality).to_numpy()))
     flops = per_unit * mine["nonzero_params"] * mine["data_seen"] * cost.multiplier(mine["sparsity"])
     return float(flops.max())
