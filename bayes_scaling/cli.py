@@ -273,7 +273,7 @@ def train(
         device=device,
         seed=seed,
     )
-    record = training.run(config, store, _progress_line())
+    record = training.run(config, store, _say_step)
     if json_:
         _print_json(record)
     else:
@@ -294,7 +294,7 @@ def sweep(
 ) -> int:
     """Train every run of a plan; start it again to go on where it stopped."""
     sweeping = _runners("sweep")
-    summary = sweeping.run_plan(sweeping.load_plan(plan), store, workers, _progress_line())
+    summary = sweeping.run_plan(sweeping.load_plan(plan), store, workers, _say)
     for run_id, error in summary.failed.items():
         _say(f"failed: {run_id}: {error}")
     Console(stderr=True).print(
@@ -379,9 +379,8 @@ def _whole(option: str, value: float) -> int:
     return int(value)
 
 
-def _progress_line() -> Callable[[Any], None]:
-    """A line on stderr for each step of progress that a runner reports."""
-    return lambda progress: print(progress, file=sys.stderr, flush=True)
+def _say_step(step: int, steps: int, loss: float) -> None:
+    _say(f"step {step} of {steps}, training loss {loss:.4f}")
 
 
 def _trust(posterior: xr.DataTree) -> int:
@@ -392,8 +391,8 @@ def _trust(posterior: xr.DataTree) -> int:
     return NOT_TRUSTED if failures else 0
 
 
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+def _say(message: Any) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _print_json(content: dict[str, Any]) -> None:

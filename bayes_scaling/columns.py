@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bayes_scaling.cells import Values, as_array, as_number, as_text, is_missing
 from bayes_scaling.errors import InputError
 from bayes_scaling.structures import n_of_m
 from bayes_scaling.tables import Table
+from bayes_scaling.values import Values, as_array, as_number, as_text, is_missing
 
 __all__ = ["BY_NAME", "COLUMNS", "CONVERSIONS", "Check", "Column", "Conversion", "listed"]
 

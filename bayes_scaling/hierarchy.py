@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit, logit, logsumexp
+from scipy.special import erfinv, expit, logit, logsumexp
 
 from bayes_scaling.laws.base import Pooled
 
@@ -127,7 +126,8 @@ def pool(pooled: Pooled, levels: Any) -> Population:
     if len(members) > 1:
         members = np.vstack([members, np.arange(members.shape[1])])
     nodes = ONE_LEVEL_NODES if len(members) == 1 else SEVERAL_LEVEL_NODES
-    spread = stats.halfnorm.ppf((np.arange(nodes) + 0.5) / nodes, scale=pooled.spread)
+    # Quantiles of a half-normal distribution; scipy.stats has them too, and takes a second to import.
+    spread = pooled.spread * np.sqrt(2) * erfinv((np.arange(nodes) + 0.5) / nodes)
     share = np.ones((1, 1))
     if len(members) > 1:
         others = (1 - DOMINANT_SHARE) / (len(members) - 1)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.cells import as_array
 from bayes_scaling.columns import BY_NAME, COLUMNS, CONVERSIONS, Check, Column, listed
 from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note, read_notes, write_notes
 from bayes_scaling.tables import Table, read_table, write_table
+from bayes_scaling.values import as_array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_scaling.cells import Values, as_array, is_missing
 from bayes_scaling.errors import InputError
+from bayes_scaling.values import Values, as_array, is_missing
 
 __all__ = ["ENDINGS", "Table", "read_table", "write_table"]
 
