@@ -15,11 +15,11 @@ from bayes_scaling.summary import summarise
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["run_demo"]
+__all__ = ["question", "run_demo"]
 
 SWEEP = "python-stdlib"
 BEYOND = 10.0
-"""How much larger than the largest run the question is, in size and in training FLOPs."""
+"""How much more compute the question has than the largest run; its size is the largest one trained."""
 
 
 def run_demo(out: Path, *, seed: int, console: "Console") -> xr.DataTree:
@@ -39,8 +39,10 @@ def run_demo(out: Path, *, seed: int, console: "Console") -> xr.DataTree:
     DataTree
         The posterior.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; it names a folder for the posterior and the pictures")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be made a folder ({error.strerror})") from error
     runs = bs.datasets.load(SWEEP)
     structures = sorted(set(runs["structure"].to_numpy().tolist()) - {"dense"})
     console.print(
@@ -49,17 +51,16 @@ def run_demo(out: Path, *, seed: int, console: "Console") -> xr.DataTree:
         f"{', '.join(structures)}. Fitting the law of sparse scaling takes a minute or so the first time."
     )
     posterior = bs.fit(runs, law="sparse", seed=seed)
-    out.mkdir(parents=True, exist_ok=True)
-    kept = [bs.save(posterior, out / "posterior.nc"), *_pictures(posterior, out)]
+    kept = [bs.save(posterior, out / "posterior.nc"), *_pictures(posterior, question(runs)[0], out)]
     summary = summarise(posterior)
     exponents = {name: row for name, row in summary.items() if name.startswith(("b_N[", "b_D[", "b_S[", "c["))}
     console.print(fit_view(posterior, exponents, PROB))
 
-    size = BEYOND * float(runs["nonzero_params"].max())
-    budget = BEYOND * float(_flops(runs).max())
+    size, budget = question(runs)
     console.print(recommendation_view(bs.recommend(posterior, size, budget)))
     console.print(
-        f"Asked {BEYOND:g} times beyond the largest run in size and in FLOPs. Written: {', '.join(map(str, kept))}",
+        f"Asked at the largest size of the sweep and {BEYOND:g} times the FLOPs of its largest run.\n"
+        f"Written: {', '.join(map(str, kept))}",
         f"\nAsk another question: bayes-scaling recommend {kept[0]} "
         f"--nonzero-params {size:.0f} --train-flops {budget:.2g}",
         soft_wrap=True,
@@ -67,25 +68,25 @@ def run_demo(out: Path, *, seed: int, console: "Console") -> xr.DataTree:
     return posterior
 
 
+def question(runs: xr.Dataset) -> tuple[float, float]:
+    """Non-zero parameters and training FLOPs to ask for, given the runs."""
+    multiplier = bs.costs.get("gradual").multiplier(runs["sparsity"])
+    flops = FLOPS_PER_UNIT * runs["nonzero_params"] * runs["data_seen"] * multiplier
+    return float(runs["nonzero_params"].max()), BEYOND * float(flops.max())
+
+
 def _range(values: xr.DataArray) -> str:
     return f"{count(float(values.min()))} to {count(float(values.max()))}"
 
 
-def _flops(runs: xr.Dataset) -> xr.DataArray:
-    multiplier = bs.costs.get("gradual").multiplier(runs["sparsity"])
-    return FLOPS_PER_UNIT * runs["nonzero_params"] * runs["data_seen"] * multiplier
-
-
-def _pictures(posterior: xr.DataTree, out: Path) -> list[Path]:
+def _pictures(posterior: xr.DataTree, size: float, out: Path) -> list[Path]:
     import matplotlib as mpl
 
     mpl.use("Agg")
     figures = {
         "measured.png": bs.plot_measured(posterior),
         "exponents.png": bs.plot_exponents(posterior).viz["figure"].item(),
-        "optimal_sparsity.png": bs.plot_optimal_sparsity(
-            posterior, BEYOND * float(posterior["constant_data"]["nonzero_params"].max())
-        ),
+        "optimal_sparsity.png": bs.plot_optimal_sparsity(posterior, size),
     }
     for name, figure in figures.items():
         figure.savefig(out / name, dpi=130)

@@ -59,9 +59,12 @@ def plot_measured(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
         ends = np.array([min(lower[mine].min(), measured[mine].min()), max(upper[mine].max(), measured[mine].max())])
         ax.plot(ends, ends, color="0.5", lw=1, zorder=0)
         inside = ((measured >= lower) & (measured <= upper))[mine].mean()
-        ax.set(title=f"{name}: {inside:.0%} of {mine.sum()} runs inside", xlabel="measured held-out loss")
+        ax.set(
+            title=f"{name}: {inside:.0%} of {mine.sum()} runs inside",
+            xlabel="measured held-out loss (unit of the runs)",
+        )
         ax.legend(title="structure", frameon=False)
-    axes[0].set_ylabel(f"predicted loss of a new run, {prob:.0%} interval")
+    axes[0].set_ylabel(f"predicted for a new run, {prob:.0%} interval")
     return figure
 
 
@@ -200,7 +203,13 @@ def plot_prior_predictive(posterior: xr.DataTree, *, prob: float = PROB) -> "Fig
             lower, upper = loss.quantile([(1 - p) / 2, (1 + p) / 2], ("chain", "draw")).to_numpy()
             ax.fill_between(x, lower, upper, color=COLOURS[0], alpha=alpha, lw=0, label=f"{p:.3g} of prior draws")
         ax.plot(sizes, measured[mine], ".", color=COLOURS[1], label="runs, all sparsities and data")
-        ax.set(xscale="log", yscale="log", title=name, xlabel="non-zero parameters", ylabel="held-out loss")
+        ax.set(
+            xscale="log",
+            yscale="log",
+            title=name,
+            xlabel="non-zero parameters",
+            ylabel="held-out loss (unit of the runs)",
+        )
         ax.legend(frameon=False)
     figure.suptitle("Prior predictive, dense model at the runs' mean data", fontsize="medium")
     return figure

@@ -11,7 +11,7 @@ from bayes_scaling.decide.question import Question
 from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
 from bayes_scaling.predict import coefficients, law_of
-from bayes_scaling.structures import pattern_sparsity
+from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["check_start", "optimal_sparsity", "optimum_of"]
 
@@ -70,6 +70,8 @@ def optimal_sparsity(
     question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
     law = law_of(posterior)
     names = posterior["posterior"]["structure"].to_numpy().tolist() if structure is None else structure
+    for name in [names] if isinstance(names, str) else names:
+        check_structure(name)
     if isinstance(names, str):
         best = optimum_of(law, coefficients(posterior, modality, names, strategy), question, names)
     else:

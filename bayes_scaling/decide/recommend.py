@@ -16,7 +16,7 @@ from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import Note, read_notes
 from bayes_scaling.predict import coefficients, law_of, trained_pairs, unseen_pair_note
-from bayes_scaling.structures import pattern_sparsity
+from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["Answer", "Recommendation", "recommend"]
 
@@ -159,6 +159,8 @@ def recommend(
         [asked] if isinstance(asked, str) else list(groups[dim].to_numpy().tolist() if asked is None else asked)
         for dim, asked in (("modality", modality), ("structure", structure))
     )
+    for s in structures:
+        check_structure(s)
     answers = []
     for m in modalities:
         unit = _data_unit(posterior, m)
