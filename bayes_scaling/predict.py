@@ -1,7 +1,7 @@
 """From a posterior to the loss of runs that nobody has trained."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ __all__ = [
     "coefficients",
     "dense_equivalent",
     "expected_loss",
+    "names_of",
     "noise_scale",
     "predict",
     "runs_to_predict",
-    "trained_pairs",
-    "unseen_pair_note",
+    "unseen_notes",
 ]
 
 KINDS = ("mean", "new-run")
@@ -64,10 +64,8 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
         loss = loss * np.exp(noise_scale(posterior, runs) * draw_noise(loss.shape, rng))
     loss = loss.assign_coords(run=runs["run_id"].to_numpy()).rename("loss")
     loss.attrs = {"kind": kind, "units": "loss", "long_name": "held-out loss"}
-    trained = trained_pairs(posterior)
     asked = zip(*(runs[c].to_numpy().tolist() for c in ("modality", "structure", "sparsity")), strict=True)
-    unseen = {(m, s): None for m, s, sparsity in asked if sparsity > 0 and (m, s) not in trained}
-    write_notes(loss.attrs, [unseen_pair_note(*pair) for pair in unseen])
+    write_notes(loss.attrs, unseen_notes(posterior, [(m, s) for m, s, sparsity in asked if sparsity > 0]))
     return loss
 
 
@@ -93,7 +91,7 @@ def dense_equivalent(
     -------
     DataArray
         The multiplier over (``chain``, ``draw``, ``modality``, ``structure``, …); a dimension is dropped where one
-        name is given.
+        name is given. The attribute ``notes`` says which pairs are answered from the population.
 
     Raises
     ------
@@ -104,7 +102,11 @@ def dense_equivalent(
     if not ((values >= 0) & (values < 1)).all():
         raise InputError(f"sparsity is {values[~((values >= 0) & (values < 1))].flat[0]}; it lies in [0, 1)")
     here = coefficients(posterior, modality, structure, strategy)
-    return law_of(posterior).dense_equivalent(sparsity, **here).rename("dense_equivalent")
+    multiplier = law_of(posterior).dense_equivalent(sparsity, **here).rename("dense_equivalent")
+    structures = names_of(posterior, "structure", structure)
+    pairs = [(m, s) for m in names_of(posterior, "modality", modality) for s in structures]
+    write_notes(multiplier.attrs, unseen_notes(posterior, pairs))
+    return multiplier
 
 
 def law_of(posterior: xr.DataTree) -> laws.Law:
@@ -214,22 +216,28 @@ def noise_scale(posterior: xr.DataTree, runs: xr.Dataset, log_loss_se: Any = 0.0
     return (sigma**2 + given**2) ** 0.5
 
 
-def trained_pairs(posterior: xr.DataTree) -> set[tuple[str, str]]:
-    """Pairs of modality and structure that had sparse runs."""
+def names_of(posterior: xr.DataTree, dim: str, asked: str | Sequence[str] | None) -> list[str]:
+    """The names asked for along a dimension of groups; all that the posterior has if none are."""
+    if asked is None:
+        return [str(name) for name in posterior["posterior"][dim].to_numpy()]
+    return [asked] if isinstance(asked, str) else list(asked)
+
+
+def unseen_notes(posterior: xr.DataTree, pairs: Iterable[tuple[str, str]]) -> list[Note]:
+    """A note for each pair of modality and structure that had no sparse runs."""
     runs = posterior["constant_data"].to_dataset()
     sparse = runs["sparsity"].to_numpy() > 0
-    return set(
-        zip(runs["modality"].to_numpy()[sparse].tolist(), runs["structure"].to_numpy()[sparse].tolist(), strict=True)
-    )
-
-
-def unseen_pair_note(modality: str, structure: str) -> Note:
-    """The note on an answer for a pair without runs."""
-    return Note(
-        "unseen_pair",
-        "warning",
-        f"No run of {modality} had structure {structure}: this answer comes from the population of structures.",
-    )
+    columns = (runs[name].to_numpy()[sparse].tolist() for name in ("modality", "structure"))
+    trained = set(zip(*columns, strict=True))
+    return [
+        Note(
+            "unseen_pair",
+            "warning",
+            f"No run of {modality} had structure {structure}: this answer comes from the population of structures.",
+        )
+        for modality, structure in dict.fromkeys(pairs)
+        if (modality, structure) not in trained
+    ]
 
 
 def _labels(runs: xr.Dataset, name: str) -> xr.DataArray:

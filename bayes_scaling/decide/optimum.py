@@ -10,7 +10,8 @@ from bayes_scaling.decide import costs
 from bayes_scaling.decide.question import Question
 from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
-from bayes_scaling.predict import coefficients, law_of
+from bayes_scaling.notes import write_notes
+from bayes_scaling.predict import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["check_start", "optimal_sparsity", "optimum_of"]
@@ -60,7 +61,8 @@ def optimal_sparsity(
     -------
     DataArray
         Sparsity in [0, 1) over (``chain``, ``draw``, …). An n:m pattern has the choices 0 and 1 - n/m only. Nothing
-        keeps an optimum inside the sparsities that were trained.
+        keeps an optimum inside the sparsities that were trained. The attribute ``notes`` says which pairs are
+        answered from the population.
 
     Raises
     ------
@@ -69,18 +71,14 @@ def optimal_sparsity(
     """
     question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
     law = law_of(posterior)
-    names = posterior["posterior"]["structure"].to_numpy().tolist() if structure is None else structure
-    for name in [names] if isinstance(names, str) else names:
-        check_structure(name)
-    if isinstance(names, str):
-        best = optimum_of(law, coefficients(posterior, modality, names, strategy), question, names)
-    else:
-        each = [optimum_of(law, coefficients(posterior, modality, n, strategy), question, n) for n in names]
-        best = xr.concat(each, dim=xr.Variable("structure", list(names)))
+    names = [check_structure(name) for name in names_of(posterior, "structure", structure)]
+    each = [optimum_of(law, coefficients(posterior, modality, n, strategy), question, n) for n in names]
+    best = each[0] if isinstance(structure, str) else xr.concat(each, dim=xr.Variable("structure", names))
     best = best.transpose("chain", "draw", "modality", "structure", ..., missing_dims="ignore")
-    return best.rename("optimal_sparsity").assign_attrs(
-        units="1", long_name="optimal sparsity", cost=question.cost.name
-    )
+    best.attrs = {"units": "1", "long_name": "optimal sparsity", "cost": question.cost.name}
+    pairs = [(m, s) for m in names_of(posterior, "modality", modality) for s in names]
+    write_notes(best.attrs, unseen_notes(posterior, pairs))
+    return best.rename("optimal_sparsity")
 
 
 def check_start(strategy: str, pretrain_data: float) -> float:

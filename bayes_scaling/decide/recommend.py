@@ -15,7 +15,7 @@ from bayes_scaling.extrapolation import AXES, extrapolation
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import Note, read_notes
-from bayes_scaling.predict import coefficients, law_of, trained_pairs, unseen_pair_note
+from bayes_scaling.predict import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["Answer", "Recommendation", "recommend"]
@@ -154,11 +154,7 @@ def recommend(
     question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
     if question.nonzero_params.ndim or question.train_flops.ndim:
         raise InputError("recommend takes one size and one budget; optimal_sparsity takes arrays of them")
-    groups = posterior["posterior"]
-    modalities, structures = (
-        [asked] if isinstance(asked, str) else list(groups[dim].to_numpy().tolist() if asked is None else asked)
-        for dim, asked in (("modality", modality), ("structure", structure))
-    )
+    modalities, structures = names_of(posterior, "modality", modality), names_of(posterior, "structure", structure)
     for s in structures:
         check_structure(s)
     answers = []
@@ -230,7 +226,7 @@ def _answer(
             *(note for note in read_notes(posterior.attrs) if note.severity == "error"),
             *_edge_notes(action, largest, fixed, best),
             *_distance_notes(distance),
-            *([] if (modality, structure) in trained_pairs(posterior) else [unseen_pair_note(modality, structure)]),
+            *unseen_notes(posterior, [(modality, structure)]),
         ],
     )
 
