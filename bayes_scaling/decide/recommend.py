@@ -154,9 +154,8 @@ def recommend(
     question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
     if question.nonzero_params.ndim or question.train_flops.ndim:
         raise InputError("recommend takes one size and one budget; optimal_sparsity takes arrays of them")
-    modalities, structures = names_of(posterior, "modality", modality), names_of(posterior, "structure", structure)
-    for s in structures:
-        check_structure(s)
+    modalities = names_of(posterior, "modality", modality)
+    structures = [check_structure(name) for name in names_of(posterior, "structure", structure)]
     answers = []
     for m in modalities:
         unit = _data_unit(posterior, m)
