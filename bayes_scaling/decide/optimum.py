@@ -19,6 +19,9 @@ __all__ = ["check_start", "optimal_sparsity", "optimum_of"]
 STEEPEST = 14.0
 """Search up to a density of e^-14, one weight in a million; nearer to 1, rounding of 1 - S hides the slope."""
 
+GRID = 0.25
+"""Spacing of the points in log density between which the optimum is refined."""
+
 STEP = 1e-5
 """Half the step of the central difference in log density: rounding and truncation errors are both about 1e-11."""
 
@@ -105,27 +108,32 @@ def optimum_of(law: Law, at: dict[str, xr.DataArray], question: Question, struct
 
 
 def _continuous(law: Law, at: dict[str, xr.DataArray], question: Question) -> xr.DataArray:
-    """Root of the slope of loss in t = -log(1 - S), or 0 where loss rises from the start."""
+    """The best point of a grid in t = -log(1 - S), refined to the root of the slope beside it.
+
+    From scratch there is one minimum. A pretrained start has learnt something from no data at all, so there the loss
+    may turn again towards full sparsity, and the grid finds the lower of two minima.
+    """
     from scipy.optimize import elementwise
 
     names = list(at)
     size, budget, *values = xr.broadcast(question.nonzero_params, question.train_flops, *at.values())
     template = values[0]
-    shape = template.shape
-    arrays = [np.ascontiguousarray(v.transpose(*template.dims).to_numpy()).ravel() for v in (size, budget, *values)]
+    arrays = [v.transpose(*template.dims).to_numpy().ravel() for v in (size, budget, *values)]
 
-    def slope(t: np.ndarray, size: np.ndarray, budget: np.ndarray, *values: np.ndarray) -> np.ndarray:
+    def loss(t: np.ndarray, size: np.ndarray, budget: np.ndarray, *values: np.ndarray) -> np.ndarray:
         here = Question(size, budget, question.cost, question.flops_per_unit, question.pretrain_data)
-        coefficients = dict(zip(names, values, strict=True))
-        ahead, behind = (here.loss(law, coefficients, -np.expm1(-(t + step))) for step in (STEP, -STEP))
-        return ahead - behind
+        return here.loss(law, dict(zip(names, values, strict=True)), -np.expm1(-t))
 
-    t = np.zeros(arrays[0].size)
-    falls = slope(t, *arrays) < 0
-    if falls.any():
-        found = elementwise.find_root(
-            slope, (t[falls], np.full(falls.sum(), STEEPEST)), args=[a[falls] for a in arrays]
-        )
-        # Without a change of sign the loss still falls at the end of the search.
-        t[falls] = np.where(found.status == 0, found.x, STEEPEST)
-    return template.copy(data=-np.expm1(-t).reshape(shape))
+    def slope(t: np.ndarray, *args: np.ndarray) -> np.ndarray:
+        return loss(t + STEP, *args) - loss(t - STEP, *args)
+
+    t, least = np.zeros(template.size), loss(np.zeros(1), *arrays)
+    for point in np.arange(GRID, STEEPEST, GRID):
+        here = loss(np.full(1, point), *arrays)
+        t, least = np.where(here < least, point, t), np.fmin(here, least)
+    left, right = np.maximum(t - GRID, 0.0), t + GRID
+    inside = slope(left, *arrays) < 0  # otherwise loss rises from sparsity 0 on
+    if inside.any():
+        found = elementwise.find_root(slope, (left[inside], right[inside]), args=tuple(a[inside] for a in arrays))
+        t[inside] = np.where(found.status == 0, found.x, t[inside])  # at the end of the grid there is no root
+    return template.copy(data=-np.expm1(-t).reshape(template.shape))

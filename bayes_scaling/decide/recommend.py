@@ -20,7 +20,7 @@ from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["Answer", "Recommendation", "recommend"]
 
-ACTIONS = 400
+ACTIONS = 60
 """Points in log density at which the expected loss is compared before the best one is refined."""
 
 
