@@ -11,7 +11,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.hierarchy import Population, pool
 from bayes_scaling.laws.base import Law, Pooled
 
-__all__ = ["FEWEST_RUNS", "Design", "design_of"]
+__all__ = ["FEWEST_RUNS", "Design", "design_of", "grouped"]
 
 FEWEST_RUNS = 8
 """One more than the coefficients of one modality and structure."""
@@ -155,6 +155,23 @@ def design_of(runs: xr.Dataset) -> Design:
         },
         **reference,
     )
+
+
+def grouped(runs: xr.Dataset, group: str) -> xr.Dataset:
+    """The runs with the values of another column as their modality.
+
+    Raises
+    ------
+    InputError
+        If there is no such column.
+    """
+    if group == "modality":
+        return runs
+    if group not in runs:
+        raise InputError(
+            f"group {group!r} is no column of {runs.attrs.get('source', 'the runs')}; {', '.join(map(str, runs))} are"
+        )
+    return runs.assign(modality=runs[group].astype(str))
 
 
 def pretrain_data(runs: xr.Dataset) -> np.ndarray:

@@ -14,9 +14,8 @@ import xarray as xr
 from bayes_scaling import laws
 from bayes_scaling.assemble import UNSEEN, assemble, prior_draws
 from bayes_scaling.checks import design_notes
-from bayes_scaling.design import Design, design_of
+from bayes_scaling.design import Design, design_of, grouped
 from bayes_scaling.diagnostics import diagnose, gate_notes
-from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
 from bayes_scaling.noise import draw_noise, log_density
 from bayes_scaling.notes import read_notes, write_notes
@@ -88,7 +87,7 @@ def fit(
         If the law or the group is not known, or the runs are wrong or fewer than a fit can bear.
     """
     known_law = laws.get(law or DEFAULT_LAW)
-    table = load_runs(_grouped(load_runs(runs), group))
+    table = load_runs(grouped(load_runs(runs), group))
     failed = diverged(table)
     finished = table.isel(run=np.flatnonzero(~failed.to_numpy()))
     design = design_of(finished)
@@ -140,20 +139,9 @@ def update(posterior: xr.DataTree, more_runs: Any, *, progressbar: bool = True) 
 
     old = posterior["runs"].to_dataset()
     settings = json.loads(posterior.attrs["settings"])
-    new = _grouped(load_runs(more_runs), settings["group"])
+    new = grouped(load_runs(more_runs), settings["group"])
     both = pd.concat([table.reset_coords("run_id").to_dataframe() for table in (old, new)], ignore_index=True)
     return fit(both, posterior.attrs["law"], progressbar=progressbar, **settings | {"group": "modality"})
-
-
-def _grouped(runs: xr.Dataset, group: str) -> xr.Dataset:
-    """The runs with the values of another column as their modality."""
-    if group == "modality":
-        return runs
-    if group not in runs:
-        raise InputError(
-            f"group {group!r} is no column of {runs.attrs.get('source', 'the runs')}; {', '.join(map(str, runs))} are"
-        )
-    return runs.assign(modality=runs[group].astype(str))
 
 
 def _fit_once(

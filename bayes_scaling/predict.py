@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayes_scaling import laws
 from bayes_scaling.assemble import UNSEEN
-from bayes_scaling.design import pretrain_data
+from bayes_scaling.design import grouped, pretrain_data
 from bayes_scaling.errors import InputError
 from bayes_scaling.noise import draw_noise
 from bayes_scaling.notes import Note, write_notes
@@ -148,15 +148,13 @@ def coefficients(
     levels = {
         "modality": draws["modality"].to_numpy().tolist(),
         "structure": draws["structure"].to_numpy().tolist(),
-        "strategy": draws["strategy"].to_numpy().tolist() if "strategy" in draws.dims else [],
+        "strategy": np.unique(posterior["constant_data"]["strategy"].to_numpy())[::-1].tolist(),  # scratch first
     }
-    index: dict[str, Any] = {}
-    for dim, asked in {"modality": modality, "structure": structure, "strategy": strategy}.items():
-        if dim not in extended.dims:
-            continue
-        names = levels[dim] if asked is None else asked
-        index[dim] = _positions(dim, names, levels[dim])
-    picked = extended.isel(index)
+    index = {
+        dim: _positions(dim, levels[dim] if asked is None else asked, levels[dim])
+        for dim, asked in {"modality": modality, "structure": structure, "strategy": strategy}.items()
+    }
+    picked = extended.isel(index, missing_dims="ignore")  # a strategy that is the only one is no dimension
     labels = {
         dim: (levels[dim] if asked is None else list(asked))
         for dim, asked in {"modality": modality, "structure": structure, "strategy": strategy}.items()
@@ -187,7 +185,8 @@ def _positions(dim: str, names: Any, levels: list[str]) -> Any:
 
 def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
     """A run table without need of a loss, with the posterior's modality and units where the source is silent."""
-    runs = load_runs(new_runs, need_loss=False)
+    group = json.loads(posterior.attrs["settings"])["group"]
+    runs = grouped(load_runs(new_runs, need_loss=False), group)
     known = posterior["posterior"]["modality"].to_numpy().tolist()
     if len(known) == 1 and set(runs["modality"].to_numpy()) == {"all"}:
         runs = runs.assign(modality=runs["modality"].copy(data=np.full(runs.sizes["run"], known[0])))
