@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,6 @@ WRONG_INPUT = 2
 
 app = typer.Typer(
     name="bayes-scaling",
-    help="Bayesian scaling laws of sparse neural networks: runs in, a posterior and a recommendation out.",
     epilog="Start with: bayes-scaling demo",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -53,6 +53,16 @@ Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Rename = Annotated[
     list[str] | None, typer.Option("--column", metavar="THEIRS=OURS", help="Rename a column; may be repeated.")
 ]
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    """Bayesian scaling laws of sparse neural networks: runs in, a posterior and a recommendation out."""
+    if version:
+        print(metadata.version("bayes-scaling"))
+        raise typer.Exit
 
 
 def main() -> None:

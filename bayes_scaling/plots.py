@@ -11,8 +11,8 @@ from bayes_scaling.decide import costs
 from bayes_scaling.decide.optimum import optimal_sparsity
 from bayes_scaling.decide.question import FLOPS_PER_UNIT
 from bayes_scaling.display import count
+from bayes_scaling.groups import law_of
 from bayes_scaling.intervals import PROB, check_prob
-from bayes_scaling.predict import law_of
 from bayes_scaling.structures import pattern_sparsity
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import xarray as xr
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.question import Question
 from bayes_scaling.errors import InputError
+from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import write_notes
-from bayes_scaling.predict import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["check_start", "optimal_sparsity", "optimum_of"]

@@ -12,10 +12,10 @@ from bayes_scaling.decide.optimum import check_start, optimum_of
 from bayes_scaling.decide.question import Question
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import AXES, extrapolation
+from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import Note, read_notes
-from bayes_scaling.predict import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
 __all__ = ["Answer", "Recommendation", "recommend"]
