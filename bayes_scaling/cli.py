@@ -55,14 +55,19 @@ Rename = Annotated[
 ]
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")] = False,
-) -> None:
-    """Bayesian scaling laws of sparse neural networks: runs in, a posterior and a recommendation out."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         print(metadata.version("bayes-scaling"))
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Bayesian scaling laws of sparse neural networks: runs in, a posterior and a recommendation out."""
 
 
 def main() -> None:
