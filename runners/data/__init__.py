@@ -1,0 +1,1 @@
+"""Real training data, one kind of source per file."""
