@@ -46,7 +46,7 @@ def assemble(
     reported: dict[str, xr.DataArray] = {}
     for name, prior in law.priors.items():
         if isinstance(prior, Rough):
-            values = np.exp(drawn[f"log_{name}"])
+            values = np.exp(design.rough_log_loss + drawn[f"{name}_offset"])
             reported[name] = quantities[name] = xr.DataArray(values, modality, (*sample, "modality"))
         elif isinstance(prior, Shares):
             coords = modality | {"term": list(prior.terms)}
@@ -116,7 +116,7 @@ def prior_draws(law: Law, design: Design, draws: int, rng: np.random.Generator) 
     drawn: dict[str, np.ndarray] = {}
     for name, prior in law.priors.items():
         if isinstance(prior, Rough):
-            drawn[f"log_{name}"] = rng.normal(design.rough_log_loss, prior.sd, (1, draws, groups))
+            drawn[f"{name}_offset"] = rng.normal(0.0, prior.sd, (1, draws, groups))
         elif isinstance(prior, Shares):
             drawn[name] = rng.dirichlet([prior.concentration] * len(prior.terms), (1, draws, groups))
     for name, prior in design.active(law).items():

@@ -110,8 +110,8 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Where to write the posterior (NetCDF).")] = None,
     law: Annotated[str | None, typer.Option(help=f"One of: {', '.join(bs.laws.names())}.")] = None,
     seed: Seed = 0,
-    draws: Annotated[int, typer.Option(min=4, help="Draws kept per chain.")] = 1000,
-    chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = 4,
+    draws: Annotated[int, typer.Option(help="Draws kept per chain.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
     group: Annotated[str, typer.Option(help="Column whose values are the groups of comparable losses.")] = "modality",
     prob: Prob = PROB,
     column: Rename = None,
@@ -255,7 +255,7 @@ def runs(
     """Check a table of runs, or a folder of run records, and write it in another format."""
     table = _load_runs(source, column)
     bs.save_runs(table, out)
-    Console(stderr=True).print(f"{table.sizes['run']} runs written to {out}")
+    _say(f"{table.sizes['run']} runs written to {out}")
     return 0
 
 
@@ -293,9 +293,11 @@ def train(
         _print_json(record)
     else:
         run = record["run"]
-        Console().print(
-            f"{record['status']}: run {run['run_id']}, held-out loss "
-            f"{'not finite' if run['loss'] is None else format(run['loss'], '.4f')} nats per byte, "
+        loss = (
+            "no finite loss" if run["loss"] is None or math.isnan(run["loss"]) else f"{run['loss']:.4f} nats per byte"
+        )
+        print(
+            f"{record['status']}: run {run['run_id']}, held-out loss: {loss}, "
             f"{run['nonzero_params']} non-zero parameters; record in {store}"
         )
     return 0
@@ -312,7 +314,7 @@ def sweep(
     summary = sweeping.run_plan(sweeping.load_plan(plan), store, workers, _say)
     for run_id, error in summary.failed.items():
         _say(f"failed: {run_id}: {error}")
-    Console(stderr=True).print(
+    _say(
         f"{len(summary.finished)} trained, {len(summary.skipped)} were there, {len(summary.diverged)} diverged, "
         f"{len(summary.failed)} failed; records in {store}"
     )
@@ -340,7 +342,7 @@ def _report_fit(posterior: xr.DataTree, out: Path | None, prob: float, as_json: 
         )
     else:
         Console().print(fit_view(posterior, summary, prob))
-        Console().print(f"Posterior written to {out}" if out else "Not saved; --out posterior.nc keeps the posterior.")
+        print(f"Posterior written to {out}" if out else "Not saved; --out posterior.nc keeps the posterior.")
     return _trust(posterior)
 
 

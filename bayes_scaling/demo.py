@@ -64,6 +64,8 @@ def run_demo(out: Path, *, seed: int, console: "Console") -> xr.DataTree:
         f"\nAsk another question: bayes-scaling recommend {kept[0]} "
         f"--nonzero-params {size:.0f} --train-flops {budget:.2g}",
         soft_wrap=True,
+        markup=False,
+        highlight=False,
     )
     return posterior
 

@@ -45,7 +45,8 @@ def extrapolation(
     mine = runs["modality"].to_numpy() == modality
     seen = {name: runs[name].to_numpy()[mine] for name in ("nonzero_params", "data_seen", "sparsity")}
     same = np.isin(runs["structure"].to_numpy()[mine], [structure, "dense"])
-    comparable = same if (seen["sparsity"][same] > 0).any() or sparsity == 0 else np.ones_like(same)
+    own = (seen["sparsity"][same] > 0).any() or (sparsity == 0 and same.any())
+    comparable = same if own else np.ones_like(same)
 
     def flops(size: Any, data: Any, zeros: Any) -> Any:
         return FLOPS_PER_UNIT * size * data * costs.get(cost).multiplier(zeros)

@@ -16,6 +16,7 @@ from bayes_scaling.assemble import UNSEEN, assemble, prior_draws
 from bayes_scaling.checks import design_notes
 from bayes_scaling.design import Design, design_of, grouped
 from bayes_scaling.diagnostics import diagnose, gate_notes
+from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
 from bayes_scaling.noise import draw_noise, log_density
 from bayes_scaling.notes import read_notes, write_notes
@@ -84,8 +85,12 @@ def fit(
     Raises
     ------
     InputError
-        If the law or the group is not known, or the runs are wrong or fewer than a fit can bear.
+        If the law or the group is not known, a setting is out of range, or the runs are wrong or fewer than a fit can
+        bear.
     """
+    for name, value, least in (("seed", seed, 0), ("draws", draws, 4), ("chains", chains, 1)):
+        if value < least:
+            raise InputError(f"{name} is {value}; it is a whole number of at least {least}")
     known_law = laws.get(law or DEFAULT_LAW)
     table = load_runs(grouped(load_runs(runs), group))
     failed = diverged(table)

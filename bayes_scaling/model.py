@@ -29,8 +29,9 @@ def build_model(law: Law, design: Design) -> pm.Model:
     Returns
     -------
     pymc.Model
-        Free variables: ``log_reference_loss`` and ``share`` per modality, the pooled quantities on their link scales
-        (``log_b_N``, …) per modality or cell, and ``sigma`` per modality; observed: ``log_loss`` per run.
+        Free variables: ``reference_loss_offset`` (of the log, from its rough size) and ``share`` per modality, the
+        pooled quantities on their link scales (``log_b_N``, …) per modality or cell, and ``sigma`` per modality;
+        observed: log loss per run.
     """
     coords = {
         "modality": list(design.modality),
@@ -47,8 +48,10 @@ def build_model(law: Law, design: Design) -> pm.Model:
         for name, prior in law.priors.items():
             if isinstance(prior, Rough):
                 rough = pm.Data("rough_log_loss", design.rough_log_loss, dims="modality")
-                log_loss = pm.Normal(f"log_{name}", rough, prior.sd, dims="modality")
-                quantities[name] = pt.exp(log_loss)[modality_of_cell]
+                # Data in a prior would also move where chains start, and a compiled model keeps the start that it was
+                # compiled with: draws would depend on what the process had fitted before.
+                offset = pm.Normal(f"{name}_offset", 0.0, prior.sd, dims="modality")
+                quantities[name] = pt.exp(rough + offset)[modality_of_cell]
             elif isinstance(prior, Shares):
                 model.add_coord("term", list(prior.terms))
                 concentration = np.full(len(prior.terms), prior.concentration)

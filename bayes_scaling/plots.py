@@ -23,6 +23,7 @@ __all__ = ["plot_exponents", "plot_measured", "plot_optimal_sparsity", "plot_pri
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which colour-blind readers tell apart."""
 
+CELL_DIMS = ("modality", "structure", "strategy")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -54,13 +55,14 @@ def plot_measured(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
             k = mine & (structure == kind)
             ax.errorbar(
                 measured[k], median[k], [median[k] - lower[k], upper[k] - median[k]],
-                fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], ms=5, lw=0.8, alpha=0.75, label=kind,
+                fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], ms=5, lw=0.8, alpha=0.75,
+                label=_text(kind),
             )  # fmt: skip
         ends = np.array([min(lower[mine].min(), measured[mine].min()), max(upper[mine].max(), measured[mine].max())])
         ax.plot(ends, ends, color="0.5", lw=1, zorder=0)
         inside = ((measured >= lower) & (measured <= upper))[mine].mean()
         ax.set(
-            title=f"{name}: {inside:.0%} of {mine.sum()} runs inside",
+            title=f"{_text(name)}: {inside:.0%} of {mine.sum()} runs inside",
             xlabel="measured held-out loss (unit of the runs)",
         )
         ax.legend(title="structure", frameon=False)
@@ -84,20 +86,21 @@ def plot_exponents(posterior: xr.DataTree, *, prob: float = PROB) -> Any:
     """
     import arviz as az
 
+    check_prob(prob)
     coefficients = law_of(posterior).coefficients
-    draws = posterior["posterior"]
+    draws = posterior["posterior"].to_dataset()
     names = [name for name, c in coefficients.items() if c.units == "1" and name in draws]
-    names = [n for name in names for n in (name, f"{name}_population") if n in draws]
+    shown = draws[[n for name in names for n in (name, f"{name}_population") if n in draws]]
+    groups = {dim: [_text(str(level)) for level in shown[dim].to_numpy()] for dim in CELL_DIMS if dim in shown.dims}
     forest = az.plot_forest(
-        posterior,
-        var_names=names,
+        xr.DataTree.from_dict({"posterior": shown.assign_coords(groups)}),
         ci_kind="eti",
-        ci_probs=(check_prob(prob) / 2, prob),
+        ci_probs=(prob / 2, prob),
+        point_estimate="median",
         combined=True,
         backend="matplotlib",
     )
-    figure = forest.viz["figure"].item()
-    figure.suptitle(f"Exponents: median, {prob / 2:.1%} and {prob:.0%} intervals")
+    forest.viz["figure"].item().suptitle(f"Exponents: median, {prob / 2:.1%} and {prob:.0%} intervals")
     return forest
 
 
@@ -154,15 +157,17 @@ def plot_optimal_sparsity(
             if free:
                 lower, median, upper = here.quantile([tail, 0.5, 1 - tail], ("chain", "draw")).to_numpy()
                 ax.fill_between(budgets, lower, upper, color=colour, alpha=0.25, lw=0)
-                ax.plot(budgets, median, color=colour, label=modality)
+                ax.plot(budgets, median, color=colour, label=_text(modality))
             else:
-                ax.plot(budgets, (here > 0).mean(("chain", "draw")), color=colour, label=modality)
+                ax.plot(budgets, (here > 0).mean(("chain", "draw")), color=colour, label=_text(modality))
             ax.axvline(_largest_budget(runs, modality, per_unit, costs.get(cost)), color=colour, ls=":", lw=1)
         if free:
             largest = float(runs["sparsity"].where(runs["structure"] == name, 0.0).max())
             ax.axhline(largest, color="0.5", ls="--", lw=0.8, zorder=0)
-        label = f"optimal sparsity, median and {prob:.0%} interval" if free else f"chance that {name} beats dense"
-        ax.set(xscale="log", xlabel="training budget (FLOPs)", ylabel=label, title=name, ylim=(-0.02, 1.02))
+        label = (
+            f"optimal sparsity, median and {prob:.0%} interval" if free else f"chance that {_text(name)} beats dense"
+        )
+        ax.set(xscale="log", xlabel="training budget (FLOPs)", ylabel=label, title=_text(name), ylim=(-0.02, 1.02))
         ax.legend(frameon=False, loc="best")
     figure.suptitle(
         f"{count(size)} non-zero parameters; dotted: largest budget trained, dashed: largest sparsity trained",
@@ -206,13 +211,18 @@ def plot_prior_predictive(posterior: xr.DataTree, *, prob: float = PROB) -> "Fig
         ax.set(
             xscale="log",
             yscale="log",
-            title=name,
+            title=_text(name),
             xlabel="non-zero parameters",
             ylabel="held-out loss (unit of the runs)",
         )
         ax.legend(frameon=False)
     figure.suptitle("Prior predictive, dense model at the runs' mean data", fontsize="medium")
     return figure
+
+
+def _text(name: str) -> str:
+    """A name as matplotlib shows it: no mathematics in it, and no legend that leaves it out."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _panels(number: int) -> tuple["Figure", list[Any]]:

@@ -49,8 +49,10 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
     Raises
     ------
     InputError
-        If the kind or a modality is not known, or the runs are wrong.
+        If the kind or a modality is not known, the seed is negative, or the runs are wrong.
     """
+    if seed is not None and seed < 0:
+        raise InputError(f"seed is {seed}; it is a whole number of at least 0")
     if kind not in KINDS:
         raise InputError(f"kind is {kind!r}; it is one of {', '.join(KINDS)}")
     runs = runs_to_predict(posterior, new_runs)

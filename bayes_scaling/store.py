@@ -1,7 +1,6 @@
 """Posteriors on disk: self-contained NetCDF files, written whole or not at all."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import xarray as xr
@@ -32,19 +31,21 @@ def save(posterior: xr.DataTree, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If its folder does not exist.
+        If it cannot be written: its folder does not exist, it is a folder itself, the disk is full, …
     """
     target = Path(path)
     if not target.parent.is_dir():
         raise InputError(f"{target} cannot be written: the folder {target.parent} does not exist")
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
+    if target.is_dir():
+        raise InputError(f"{target} cannot be written: it is a folder")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        posterior.to_netcdf(name, engine="h5netcdf")
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        posterior.to_netcdf(part, engine="h5netcdf")
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror or error})") from error
+    finally:
+        part.unlink(missing_ok=True)
     return target
 
 

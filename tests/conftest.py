@@ -6,12 +6,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from helpers import one_modality, two_modalities, two_starts
 
 import bayes_scaling as bs
-
-sys.path.append(str(Path(__file__).parent))  # for helpers.py, which tests share
-
-from helpers import one_modality, two_modalities, two_starts
 
 mpl.use("Agg")
 

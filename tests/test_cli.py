@@ -82,11 +82,16 @@ def test_help_of_the_installed_command(tmp_path):
 # --- fit -------------------------------------------------------------------------------------------------------------
 
 
+def other_sweep():
+    """As many groups as the posteriors of this process have, other runs."""
+    return [row | {"loss": 1.3 * row["loss"]} for row in one_modality(sizes=[2e6, 1.6e7, 1.28e8])]
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     """One fit by the installed command: the folder, what it printed, and its JSON."""
     folder = tmp_path_factory.mktemp("fit")
-    write_csv(folder / "sweep.csv", one_modality())
+    write_csv(folder / "sweep.csv", other_sweep())
     done = in_process_of_its_own("fit", "sweep.csv", "--law", "sparse", "--out", "p.nc", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done, json.loads(done.stdout)
@@ -110,16 +115,24 @@ def test_fit_prints_one_json_object(fitted):
         assert set(content["summary"][name]) == {"mean", "sd", "median", "lower", "upper"}
 
 
-def test_a_process_of_its_own_fits_the_same(fitted, single):
-    """The same seed gives the same draws through Python and the command line."""
+def test_python_and_command_line_and_json_agree(fitted):
     folder, _, content = fitted
-    loaded = bs.load(folder / "p.nc")
-    for name, values in single["posterior"].to_dataset().data_vars.items():
-        np.testing.assert_allclose(loaded["posterior"][name], values, rtol=1e-9, err_msg=name)
-    b_N = single["posterior"]["b_N"].to_numpy()
-    row = content["summary"]["b_N[language]"]
-    expected = [b_N.mean(), b_N.std(), *np.quantile(b_N, [0.5, 0.055, 0.945])]
-    np.testing.assert_allclose([row[k] for k in ("mean", "sd", "median", "lower", "upper")], expected, rtol=1e-6)
+    draws = bs.load(folder / "p.nc")["posterior"]
+    for name in ("b_N", "b_D", "c"):
+        values = draws[name].to_numpy()
+        row = content["summary"][f"{name}[language]"]
+        expected = [values.mean(), values.std(), *np.quantile(values, [0.5, 0.055, 0.945])]
+        np.testing.assert_allclose([row[k] for k in ("mean", "sd", "median", "lower", "upper")], expected, rtol=1e-9)
+
+
+def test_draws_do_not_depend_on_what_was_fitted_before(fitted, single):
+    """The command fits in a fresh process, this one has compiled the model for another sweep: the same draws."""
+    assert single["posterior"].sizes["modality"] == 1  # so that its model, compiled for its runs, is the one in use
+    folder, _, _ = fitted
+    here = bs.fit(bs.load_runs(folder / "sweep.csv"), law="sparse", seed=0, progressbar=False)
+    there = bs.load(folder / "p.nc")
+    for name, values in here["posterior"].to_dataset().data_vars.items():
+        np.testing.assert_allclose(there["posterior"][name], values, rtol=1e-9, err_msg=name)
 
 
 def test_fit_for_people(command, table):

@@ -105,7 +105,7 @@ def natural(point, design):
     share = unstick(point["share_stick__"])
     size, _, data = share.T
     return {
-        "log_reference_loss": point["log_reference_loss"],
+        "reference_loss_offset": point["reference_loss_offset"],
         "share": share,
         "log_b_N": point["log_b_N_slope__"] - np.log(size),
         "log_b_D": point["log_b_D_slope__"] - np.log(data),
@@ -119,7 +119,7 @@ def natural(point, design):
 def log_density(v, design):
     """Prior and likelihood of the model's variables by scipy."""
     m, cell = design.cells[design.cell_of_run, 0], design.cell_of_run
-    total = stats.norm.logpdf(v["log_reference_loss"], design.rough_log_loss, SPARSE.priors["reference_loss"].sd).sum()
+    total = stats.norm.logpdf(v["reference_loss_offset"], 0.0, SPARSE.priors["reference_loss"].sd).sum()
     for share in v["share"]:
         total += stats.dirichlet.logpdf(share / share.sum(), np.full(3, SPARSE.priors["share"].concentration))
     for name, prior in SPARSE.priors.items():
@@ -133,7 +133,7 @@ def log_density(v, design):
             ]
             total += logsumexp(at_nodes) - np.log(len(at_nodes))
     total += stats.lognorm.logpdf(v["sigma"], SIGMA_SD, scale=SIGMA_MEDIAN).sum()
-    level, (size, rest, data) = np.exp(v["log_reference_loss"]), v["share"].T
+    level, (size, rest, data) = np.exp(design.rough_log_loss + v["reference_loss_offset"]), v["share"].T
     b_N, b_D, b_S, floor = np.exp(v["log_b_N"]), np.exp(v["log_b_D"]), np.exp(v["log_b_S"]), expit(v["logit_floor"])
     rho = expit(v["logit_rho"])[m] if design.pretrained else 0.0
     loss = paper_loss(
@@ -185,7 +185,7 @@ def test_density_is_that_of_the_natural_space_with_the_jacobian(built):
 
 def test_free_variables_are_those_of_the_contract(built):
     design, model = built
-    names = {"log_reference_loss", "share", "log_b_N", "log_b_D", "log_b_S", "logit_floor", "sigma"}
+    names = {"reference_loss_offset", "share", "log_b_N", "log_b_D", "log_b_S", "logit_floor", "sigma"}
     assert {v.name for v in model.free_RVs} == names | ({"logit_rho"} if design.pretrained else set())
     assert [v.name for v in model.observed_RVs] == ["observed"]
 
@@ -223,9 +223,9 @@ def test_prior_draws_have_the_populations_moments(built):
         np.testing.assert_allclose(values.mean(axis=0), population.mean, atol=0.02)
         expected = population.covariance().mean(axis=0)[np.ix_(groups, groups)]
         np.testing.assert_allclose(np.cov(values.T).reshape(expected.shape), expected, rtol=0.05)
-    level, log_sigma = drawn["log_reference_loss"][0], np.log(drawn["sigma"][0])
+    level, log_sigma = drawn["reference_loss_offset"][0], np.log(drawn["sigma"][0])
     for values, mean, sd in [
-        (level, design.rough_log_loss, SPARSE.priors["reference_loss"].sd),
+        (level, 0.0, SPARSE.priors["reference_loss"].sd),
         (log_sigma, np.log(SIGMA_MEDIAN), SIGMA_SD),
     ]:
         np.testing.assert_allclose(values.mean(axis=0), np.broadcast_to(mean, values.shape[1]), atol=0.02)
@@ -245,7 +245,9 @@ def test_assembled_draws_are_in_physical_units(built):
     drawn = prior_draws(SPARSE, design, 200, np.random.default_rng(6))
     posterior, unseen = assemble(drawn, SPARSE, design, np.random.default_rng(7))
     assert posterior["structure"].to_numpy().tolist() == list(design.structure)
-    np.testing.assert_allclose(posterior["reference_loss"], np.exp(drawn["log_reference_loss"]))
+    np.testing.assert_allclose(
+        posterior["reference_loss"], np.exp(design.rough_log_loss + drawn["reference_loss_offset"])
+    )
     for i, modality in enumerate(design.modality):
         at = posterior.sel(modality=modality).isel(structure=0)
         k = {name: at[name] for name in ("a_S", "b_S", "c_S", "b_N", "a_D", "b_D", "c")}

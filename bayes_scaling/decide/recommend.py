@@ -186,7 +186,8 @@ def _answer(
     law = law_of(posterior)
     at = coefficients(posterior, modality, structure, strategy)
     trained = _trained_sparsities(posterior, modality, structure)
-    largest = trained[-1] if max_sparsity is None else max_sparsity
+    fixed = pattern_sparsity(structure)
+    largest = max_sparsity if max_sparsity is not None else trained[-1] if fixed is None else fixed
     best = optimum_of(law, at, question, structure)
     action = _least_expected_loss(law, at, question, structure, largest)
     loss, dense_loss = question.loss(law, at, action), question.loss(law, at, 0.0)
@@ -200,8 +201,7 @@ def _answer(
         sparsity=action,
         cost=question.cost,
     )
-    fixed = pattern_sparsity(structure)
-    menu = [s for s in trained if s <= largest] if fixed is None else [0.0, fixed]
+    menu = [s for s in (trained if fixed is None else (0.0, fixed)) if s <= largest]
     return Answer(
         modality=modality,
         structure=structure,
@@ -241,7 +241,7 @@ def _least_expected_loss(
 
     fixed = pattern_sparsity(structure)
     if fixed is not None:
-        return min((0.0, fixed), key=expected)
+        return min([s for s in (0.0, fixed) if s <= largest], key=expected)
     density = np.linspace(0.0, -np.log1p(-largest), ACTIONS)
     losses = [expected(-np.expm1(-t)) for t in density]
     i = int(np.argmin(losses))
