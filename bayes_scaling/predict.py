@@ -49,7 +49,7 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
     Raises
     ------
     InputError
-        If the kind or a modality is not known, the seed is negative, or the runs are wrong.
+        If the kind or a modality is not known, the seed is negative, or the runs are wrong or count another data unit.
     """
     if seed is not None and seed < 0:
         raise InputError(f"seed is {seed}; it is a whole number of at least 0")
@@ -114,13 +114,19 @@ def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
     known = posterior["posterior"]["modality"].to_numpy().tolist()
     if len(known) == 1 and set(runs["modality"].to_numpy()) == {"all"}:
         runs = runs.assign(modality=runs["modality"].copy(data=np.full(runs.sizes["run"], known[0])))
-    for name in dict.fromkeys(runs["modality"].to_numpy().tolist()):
-        if name not in known:
-            where = runs["run_id"].to_numpy()[runs["modality"].to_numpy() == name][0]
+    fitted = posterior["constant_data"].to_dataset()
+    unit_of = dict(zip(fitted["modality"].to_numpy().tolist(), fitted["data_unit"].to_numpy().tolist(), strict=True))
+    source = runs.attrs.get("source", "the runs")
+    columns = (runs[name].to_numpy().tolist() for name in ("run_id", "modality", "data_unit"))
+    for run_id, modality, unit in zip(*columns, strict=True):
+        if modality not in known:
             raise InputError(
-                f"{runs.attrs.get('source', 'the runs')}: run {where!r} has modality {name!r}, "
-                f"which is not in the posterior; that has {', '.join(known)}"
+                f"{source}: run {run_id!r} has modality {modality!r}, which is not in the posterior; "
+                f"that has {', '.join(known)}"
             )
+        # Tokens are what a table means that says nothing, so only the other unit is surely a mistake.
+        if unit != unit_of[modality] and unit != "tokens":
+            raise InputError(f"{source}: run {run_id!r} counts {unit}, and the runs fitted count {unit_of[modality]}")
     return runs
 
 

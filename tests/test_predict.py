@@ -215,3 +215,10 @@ def test_optimal_sparsity_of_the_real_runs(frantar, modality, expected):
     for times, level in zip((1, 10), expected, strict=True):
         found = bs.optimal_sparsity(frantar, 1e8, times * budget, modality, "unstructured")
         assert float(found.median()) == pytest.approx(level, abs=0.03)
+
+
+def test_another_data_unit_is_refused(single):
+    row = {"sparsity": 0.5, "nonzero_params": 1e8, "data_seen": 1e10}
+    assert bs.predict(single, [row]).sizes["run"] == 1
+    with pytest.raises(InputError, match=r"run-0001.*counts examples.*count tokens"):
+        bs.predict(single, [row | {"data_unit": "examples"}])
