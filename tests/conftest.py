@@ -93,3 +93,15 @@ def command(monkeypatch, capsys) -> Callable[..., Done]:
         return Done(exit_.value.code or 0, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write lines to a file in the working folder, so that messages show the short name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(*lines, name="sweep.csv", end="\n"):
+        (tmp_path / name).write_text(end.join(lines) + end, encoding="utf-8", newline="")
+        return name
+
+    return write
