@@ -214,7 +214,10 @@ _ENTRIES: tuple[tuple[Entry, Callable[[Entry], xr.Dataset]], ...] = (
     (
         Entry(
             name="python-stdlib",
-            description="Two-layer decoder-only transformers on the bytes of Python's standard library.",
+            description=(
+                "107 runs of two-layer decoder-only transformers on the bytes of Python's standard library: dense, "
+                "unstructured to sparsity 0.875, and 2:4."
+            ),
             reference="This package's own sweep, trained by its runners.",
             licence="Apache-2.0",
         ),

@@ -3,8 +3,8 @@ import shutil
 import threading
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -88,12 +88,15 @@ def test_unknown_name_lists_the_names(ask):
 
 
 def test_shipped_sweep():
-    if not (resources.files("bayes_scaling") / "data" / "python-stdlib.csv").is_file():
-        pytest.skip("bayes_scaling/data/python-stdlib.csv is not there yet")
     runs = datasets.load("python-stdlib")
     assert runs.attrs["source"] == "python-stdlib"
-    assert "dense" in runs["structure"].values
-    assert (runs["sparsity"] > 0).any()
+    assert datasets.describe("python-stdlib").description.startswith(f"{runs.sizes['run']} runs")
+    assert set(runs["structure"].values) == {"dense", "unstructured", "2:4"}
+    assert {0, 0.5, 0.75, 0.875} == set(runs["sparsity"].values.round(3))
+    assert min(np.unique(runs[name]).size for name in ("nonzero_params", "data_seen")) >= 3
+    cells = runs.to_dataframe().groupby(["structure", "sparsity", "nonzero_params", "data_seen"])["seed"].nunique()
+    assert (cells > 1).sum() >= 10
+    assert np.isfinite(runs["loss"]).all()
 
 
 @pytest.mark.parametrize("layout", ["frantar2023", "frantar2023/upstream"])

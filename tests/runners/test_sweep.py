@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
 
+import bayes_scaling as bs
 from bayes_scaling.runs import InputError
 from runners import records, sweep
 from runners.sweep import expand, load_plan, plan_names, run_plan, table
@@ -128,3 +129,8 @@ def test_unreadable_plans(tmp_path):
 def test_wrong_number_of_workers(tmp_path):
     with pytest.raises(InputError, match="workers is 0"):
         run_plan([], tmp_path, workers=0)
+
+
+def test_the_shipped_plan_is_the_one_of_the_shipped_table():
+    shipped = bs.datasets.load("python-stdlib")
+    assert sorted(config.run_id for config in load_plan("first_sweep")) == sorted(shipped["run_id"].to_numpy().tolist())
