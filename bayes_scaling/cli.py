@@ -255,6 +255,8 @@ def runs(
     """Check a table of runs, or a folder of run records, and write it in another format."""
     table = _load_runs(source, column)
     bs.save_runs(table, out)
+    for note in read_notes(table.attrs):
+        _say(f"{note.severity}: {note.message}")
     _say(f"{table.sizes['run']} runs written to {out}")
     return 0
 

@@ -56,9 +56,9 @@ def recommendation_view(recommendation: "Recommendation") -> Group:
         f"and {first.train_flops:.3g} training FLOPs"
     )
     reading = (
-        f"Every column keeps the non-zero parameters and the training FLOPs. Brackets are "
-        f"{percent} credible intervals. The sparsity to train at has the least expected loss; the "
-        "optimal sparsity says where the optimum may lie."
+        "Every column keeps the non-zero parameters and the training FLOPs. Values are posterior medians, brackets "
+        f"{percent} credible intervals. The sparsity to train at has the least expected loss; the optimal sparsity "
+        "says where the optimum may lie."
     )
     by_modality: dict[str, list[Answer]] = {}
     for answer in recommendation.answers:

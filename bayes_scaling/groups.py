@@ -92,7 +92,7 @@ def names_of(posterior: xr.DataTree, dim: str, asked: str | Sequence[str] | None
     """The names asked for along a dimension of groups; all that the posterior has if none are."""
     if asked is None:
         return [str(name) for name in posterior["posterior"][dim].to_numpy()]
-    return [asked] if isinstance(asked, str) else list(asked)
+    return [asked] if isinstance(asked, str) else list(dict.fromkeys(asked))
 
 
 def unseen_notes(posterior: xr.DataTree, pairs: Iterable[tuple[str, str]]) -> list[Note]:

@@ -62,7 +62,7 @@ def plot_measured(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
         ax.plot(ends, ends, color="0.5", lw=1, zorder=0)
         inside = ((measured >= lower) & (measured <= upper))[mine].mean()
         ax.set(
-            title=f"{_text(name)}: {inside:.0%} of {mine.sum()} runs inside",
+            title=f"{_text(name)}: {inside:.0%} of {mine.sum()} fitted runs inside",
             xlabel="measured held-out loss (unit of the runs)",
         )
         ax.legend(title="structure", frameon=False)

@@ -101,7 +101,8 @@ def load_runs(
     if missing := [name for name in needed if name not in found and not (name == "loss" and conversion)]:
         raise InputError(
             f"{table.name} has no column {listed(missing)} (found: {', '.join(found)}); "
-            f"if it is there under another name, say columns={{'its name': {missing[0]!r}}}"
+            f"if it is there under another name, say columns={{'its name': {missing[0]!r}}}, "
+            f"or --column 'its name'={missing[0]}"
         )
     check = Check(table, count)
     values: dict[str, np.ndarray] = {"run_id": check.run_id()}

@@ -78,7 +78,7 @@ class RunConfig:
     layers: int = 2
     head_size: int = 8
     context: int = 64
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float | None = None
     warmup: float = 0.1
     final_learning_rate: float = 0.1

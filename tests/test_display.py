@@ -45,7 +45,7 @@ def test_recommendation_shows_its_numbers(simulated):
             assert f"{mid} [{low}, {high}]" in text
         assert count(answer.recommended["data_seen"]) in text
     assert "80%" in text
-    assert "89" not in text.split("Brackets are")[1].split("intervals")[0]
+    assert "89" not in text.split("brackets")[1].split("intervals")[0]
 
 
 def test_a_note_of_several_answers_is_shown_once(simulated):

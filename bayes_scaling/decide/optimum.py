@@ -90,13 +90,15 @@ def check_start(strategy: str, pretrain_data: float) -> float:
     Raises
     ------
     InputError
-        If a pretrained start does not say its data.
+        If a pretrained start does not say its data, or another one does.
     """
     if strategy == "pretrained" and not pretrain_data > 0:
         raise InputError(
             f"pretrain_data is {pretrain_data}; with strategy 'pretrained' it is the data of the dense phase, above 0"
         )
-    return pretrain_data if strategy == "pretrained" else 0.0
+    if strategy != "pretrained" and pretrain_data:
+        raise InputError(f"pretrain_data is {pretrain_data}; it goes with strategy 'pretrained', not {strategy!r}")
+    return pretrain_data
 
 
 def optimum_of(law: Law, at: dict[str, xr.DataArray], question: Question, structure: str) -> xr.DataArray:

@@ -154,6 +154,11 @@ def recommend(
     question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
     if question.nonzero_params.ndim or question.train_flops.ndim:
         raise InputError("recommend takes one size and one budget; optimal_sparsity takes arrays of them")
+    if float(question.data_seen(0.0)) < 1:
+        raise InputError(
+            f"train_flops is {train_flops:g}, which pays for less than one token or example of a dense model with "
+            f"{nonzero_params:g} non-zero parameters"
+        )
     modalities = names_of(posterior, "modality", modality)
     structures = [check_structure(name) for name in names_of(posterior, "structure", structure)]
     answers = []
@@ -223,7 +228,7 @@ def _answer(
         extrapolation=distance,
         notes=[
             *(note for note in read_notes(posterior.attrs) if note.severity == "error"),
-            *_edge_notes(action, largest, fixed, best),
+            *_edge_notes(action, largest, trained[-1], fixed, best),
             *_distance_notes(distance),
             *unseen_notes(posterior, [(modality, structure)]),
         ],
@@ -277,9 +282,15 @@ def _trained_sparsities(posterior: xr.DataTree, modality: str, structure: str) -
     return [0.0, *(float(s) for s in kept)]
 
 
-def _edge_notes(action: float, largest: float, fixed: float | None, best: xr.DataArray) -> list[Note]:
-    if fixed is not None:
-        return []
+def _edge_notes(action: float, allowed: float, trained: float, fixed: float | None, best: xr.DataArray) -> list[Note]:
+    if fixed is not None and fixed > allowed:
+        return [
+            Note(
+                "pattern_not_allowed",
+                "warning",
+                f"The pattern's sparsity {fixed:.4g} is above the {allowed:g} allowed.",
+            )
+        ]
     if action == 0:
         return [
             Note(
@@ -289,14 +300,14 @@ def _edge_notes(action: float, largest: float, fixed: float | None, best: xr.Dat
                 "sparsity.",
             )
         ]
-    if action >= largest - 1e-9:
-        beyond = float((best > largest).mean())
+    if fixed is None and action >= allowed - 1e-9:
+        beyond = f"{float((best > allowed).mean()):.0%} of the draws have their optimum beyond it"
+        where = ", where no run was trained" if allowed >= trained else ""
         return [
             Note(
                 "optimum_at_largest_sparsity",
                 "warning",
-                f"The recommendation stops at sparsity {largest:.4g}, the largest allowed; {beyond:.0%} of the draws "
-                "have their optimum beyond it, where no run was trained.",
+                f"The recommendation stops at sparsity {action:.4g}, the largest allowed; {beyond}{where}.",
             )
         ]
     return []

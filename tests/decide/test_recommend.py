@@ -147,10 +147,10 @@ def test_edges_are_said_where_the_action_stands_on_one(simulated):
     assert not {"optimum_at_zero", "optimum_at_largest_sparsity"} & set(codes(inner["notes"]))
     assert top["recommended"]["sparsity"] == pytest.approx(0.875)
     assert "optimum_at_largest_sparsity" in codes(top["notes"])
-    # a pattern has no edge to stand on
-    for times in (0.005, 3000.0):
+    # a pattern has no edge but dense to stand on
+    for times, expected in ((0.005, {"optimum_at_zero"}), (3000.0, set())):
         pattern = one(simulated, times=times, structure="2:4")
-        assert not {"optimum_at_zero", "optimum_at_largest_sparsity"} & set(codes(pattern["notes"]))
+        assert {"optimum_at_zero", "optimum_at_largest_sparsity"} & set(codes(pattern["notes"])) == expected
 
 
 def test_the_largest_sparsity_allowed(simulated):
@@ -170,6 +170,22 @@ def test_a_pattern_beyond_the_largest_sparsity_allowed(simulated):
     answer = one(simulated, times=30.0, structure="2:4", max_sparsity=0.3)
     assert answer["recommended"]["sparsity"] == 0.0
     assert [choice["sparsity"] for choice in answer["choices"]] == [0.0]
+    assert "pattern_not_allowed" in codes(answer["notes"])
+
+
+def test_a_limit_below_the_runs_does_not_claim_that_there_are_none(simulated):
+    answer = one(simulated, times=100.0, max_sparsity=0.6)
+    (note,) = [n for n in answer["notes"] if n["code"] == "optimum_at_largest_sparsity"]
+    assert "no run" not in note["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"train_flops": 1e3}, "less than one token"), ({"train_flops": 1e20, "pretrain_data": 1e6}, "'pretrained'")],
+)
+def test_questions_without_an_answer(simulated, arguments, words):
+    with pytest.raises(InputError, match=words):
+        bs.recommend(simulated, 1e8, **arguments)
 
 
 def test_inside_the_runs_nothing_is_extrapolated(simulated):

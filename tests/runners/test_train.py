@@ -87,7 +87,7 @@ def test_progress_is_told(tiny):
 
 
 def test_learning_rate_warms_up_and_decays():
-    config = RunConfig(learning_rate=0.01, data_seen=1000 * 32 * 64)
+    config = RunConfig(learning_rate=0.01, data_seen=1000 * 32 * 64, batch_size=32)
     rates = [learning_rate(config, step) for step in range(1000)]
     assert rates[0] < 2e-4
     assert max(rates) == pytest.approx(0.01)
