@@ -15,6 +15,7 @@ from bayes_scaling.decide.recommend import recommend
 from bayes_scaling.errors import InputError
 from bayes_scaling.fit import fit, update
 from bayes_scaling.plots import plot_exponents, plot_measured, plot_optimal_sparsity, plot_prior_predictive
+from bayes_scaling.point_fit import point_fit
 from bayes_scaling.predict import dense_equivalent, predict
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
@@ -34,6 +35,7 @@ __all__ = [
     "plot_measured",
     "plot_optimal_sparsity",
     "plot_prior_predictive",
+    "point_fit",
     "predict",
     "recommend",
     "save",

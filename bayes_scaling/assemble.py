@@ -1,19 +1,60 @@
 """From what the sampler drew to a posterior in physical units, with every group filled in."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_scaling.design import Design
 from bayes_scaling.hierarchy import unlink
-from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, latent_name
+from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, broken_name, latent_name
 from bayes_scaling.noise import SIGMA_MEDIAN, SIGMA_SD
 
-__all__ = ["UNSEEN", "assemble", "prior_draws"]
+__all__ = ["UNSEEN", "assemble", "posterior_of", "prior_draws"]
 
 UNSEEN = "unseen_structure"
 """The group that holds, per modality, the coefficients of a structure that no run had."""
+
+
+def posterior_of(
+    drawn: Mapping[str, np.ndarray], law: Law, design: Design, runs: xr.Dataset, settings: Mapping[str, Any]
+) -> xr.DataTree:
+    """What a posterior needs to answer questions, and no more.
+
+    Parameters
+    ----------
+    drawn : dict of ndarray, shape (chain, draw, …)
+        The model's free variables.
+    law : Law
+    design : Design
+    runs : Dataset
+        The finished runs that the design was made from.
+    settings : dict
+        ``seed``, and whatever else the posterior shall remember.
+
+    Returns
+    -------
+    DataTree
+        With the groups ``posterior``, ``unseen_structure``, ``constant_data`` and ``runs``.
+    """
+    variables, unseen = assemble(drawn, law, design, np.random.default_rng([settings["seed"], 1]))
+    columns = ("modality", "structure", "strategy", "sparsity", "nonzero_params", "data_seen", "data_unit")
+    constant = xr.Dataset(
+        {name: ("run", runs[name].to_numpy(), runs[name].attrs) for name in columns}
+        | {"log_loss_se": ("run", design.runs["log_loss_se"])}
+        | {
+            "reference_nonzero_params": ("level", design.nonzero_params),
+            "reference_data_seen": ("level", design.data_seen),
+            "rough_log_loss": ("level", design.rough_log_loss),
+        },
+        # `modality` itself is a column of the runs here, so its levels go by another name.
+        coords={"run": runs["run_id"].to_numpy(), "level": list(design.modality)},
+    )
+    tree = xr.DataTree.from_dict({"posterior": variables, UNSEEN: unseen, "constant_data": constant, "runs": runs})
+    tree.attrs = {"law": law.name, "settings": json.dumps(dict(settings))}
+    return tree
 
 
 def assemble(
@@ -50,7 +91,9 @@ def assemble(
             reported[name] = quantities[name] = xr.DataArray(values, modality, (*sample, "modality"))
         elif isinstance(prior, Shares):
             coords = modality | {"term": list(prior.terms)}
-            reported[name] = xr.DataArray(drawn[name], coords, (*sample, "modality", "term"))
+            broken = drawn[broken_name(name)]
+            shares = np.where(design.wider_in_data[:, None], broken[..., ::-1], broken)
+            reported[name] = xr.DataArray(shares, coords, (*sample, "modality", "term"))
             quantities |= {term: reported[name].sel(term=term, drop=True) for term in prior.terms}
     for name, prior in design.active(law).items():
         quantities[name], populations[f"{name}_population"], populations[f"{name}_spread"] = _filled(
@@ -118,7 +161,7 @@ def prior_draws(law: Law, design: Design, draws: int, rng: np.random.Generator) 
         if isinstance(prior, Rough):
             drawn[f"{name}_offset"] = rng.normal(0.0, prior.sd, (1, draws, groups))
         elif isinstance(prior, Shares):
-            drawn[name] = rng.dirichlet([prior.concentration] * len(prior.terms), (1, draws, groups))
+            drawn[broken_name(name)] = rng.dirichlet([prior.concentration] * len(prior.terms), (1, draws, groups))
     for name, prior in design.active(law).items():
         population, members = design.population(prior)
         root = np.linalg.cholesky(population.covariance()[:, members][:, :, members])

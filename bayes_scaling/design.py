@@ -74,6 +74,16 @@ class Design:
         shape = (len(self.modality), len(self.structure) + 1, len(self.strategy))
         return np.ravel_multi_index(tuple(self.cells.T), shape)
 
+    @cached_property
+    def wider_in_data(self) -> np.ndarray:
+        """Whether each modality's runs span a wider range in data than in size: they determine that term better."""
+        modality = self.cells[self.cell_of_run, 0]
+        span = {
+            name: np.array([np.ptp(np.log(self.runs[name][modality == i])) for i in range(len(self.modality))])
+            for name in ("nonzero_params", "data_seen")
+        }
+        return span["data_seen"] > span["nonzero_params"]
+
     def active(self, law: Law) -> dict[str, Pooled]:
         """The law's pooled quantities that these runs bear on."""
         return {

@@ -1,5 +1,6 @@
 """The gate: whether a posterior's draws may be trusted."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import xarray as xr
 
 from bayes_scaling.notes import Note
 
-__all__ = ["MAX_RHAT", "MIN_EBFMI", "MIN_ESS", "diagnose", "gate_notes"]
+__all__ = ["MAX_RHAT", "MIN_EBFMI", "MIN_ESS", "diagnose", "gate_notes", "worst"]
 
 MAX_RHAT = 1.01
 MIN_ESS = 400
@@ -46,6 +47,14 @@ def diagnose(posterior: xr.DataTree) -> dict[str, Any]:
         "min_ebfmi": extreme(az.bfmi(xr.DataTree.from_dict({"sample_stats": stats})), np.min),
     }
     return found | {"ok": not gate_notes(found)}
+
+
+def worst(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The worst of several diagnostics, each of `diagnose`, as if they were one."""
+    each = list(several)
+    largest = ("max_rhat", "max_treedepth")
+    found = {name: max(d[name] for d in each) if name in largest else min(d[name] for d in each) for name in each[0]}
+    return found | {"divergences": sum(d["divergences"] for d in each), "ok": all(d["ok"] for d in each)}
 
 
 def gate_notes(found: dict[str, Any]) -> list[Note]:

@@ -7,7 +7,7 @@ normal distributions for x: the sampler sees a smooth density without μ, u and 
 their exact conditional distributions, together with every group that had no runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ __all__ = ["Population", "link", "pool", "unlink"]
 ONE_LEVEL_NODES = 24
 SEVERAL_LEVEL_NODES = 16
 """Nodes of the grid of scales; with several levels each node comes once per level that dominates."""
+
+LEAST_SPREAD = 0.15
+"""Smallest node, as a share of the prior's scale. Groups that differ by a few per cent are as good as equal, and nodes
+nearer to zero would add a spike to the density that is too narrow for the sampler's steps."""
 
 DOMINANT_SHARE = 0.6
 """With several levels (modality, structure, own), each in turn carries this share of the variance between groups."""
@@ -65,6 +69,10 @@ class Population:
         """Inverse covariance of some groups at each node, and its log determinant."""
         inverse = np.linalg.inv(self.covariance()[:, groups][:, :, groups])
         return inverse, np.linalg.slogdet(inverse)[1]
+
+    def at_average(self) -> "Population":
+        """The population with all nodes replaced by the one that has their mean covariance."""
+        return replace(self, scales=np.sqrt((self.scales**2).mean(axis=0, keepdims=True)))
 
     def recover(
         self, values: np.ndarray, groups: np.ndarray, rng: np.random.Generator
@@ -127,7 +135,7 @@ def pool(pooled: Pooled, levels: Any) -> Population:
         members = np.vstack([members, np.arange(members.shape[1])])
     nodes = ONE_LEVEL_NODES if len(members) == 1 else SEVERAL_LEVEL_NODES
     # Quantiles of a half-normal distribution; scipy.stats has them too, and takes a second to import.
-    spread = pooled.spread * np.sqrt(2) * erfinv((np.arange(nodes) + 0.5) / nodes)
+    spread = pooled.spread * np.maximum(np.sqrt(2) * erfinv((np.arange(nodes) + 0.5) / nodes), LEAST_SPREAD)
     share = np.ones((1, 1))
     if len(members) > 1:
         others = (1 - DOMINANT_SHARE) / (len(members) - 1)

@@ -4,6 +4,7 @@ Everything that depends on the runs enters through ``pm.Data``, so that one comp
 same numbers of modalities and cells.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,15 @@ import pytensor.tensor as pt
 from pymc.distributions.transforms import Transform
 
 from bayes_scaling.design import Design
-from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, latent_name
+from bayes_scaling.inputs import inputs
+from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, broken_name, latent_name
 from bayes_scaling.noise import NOISE_DF, SIGMA_MEDIAN, SIGMA_SD
 
 __all__ = ["build_model"]
+
+_DIMS = {"modality_of_cell": "cell", "rough_log_loss": "modality", "last_first": "modality"} | dict.fromkeys(
+    ("sparsity", "nonzero_params", "data_seen", "pretrain_data", "log_loss", "log_loss_se", "cell_of_run"), "run"
+)
 
 
 def build_model(law: Law, design: Design) -> pm.Model:
@@ -29,8 +35,9 @@ def build_model(law: Law, design: Design) -> pm.Model:
     Returns
     -------
     pymc.Model
-        Free variables: ``reference_loss_offset`` (of the log, from its rough size) and ``share`` per modality, the
-        pooled quantities on their link scales (``log_b_N``, …) per modality or cell, and ``sigma`` per modality;
+        Free variables: ``reference_loss_offset`` (of the log, from its rough size) and ``share_as_broken`` (shares in
+        the order in which they break off) per modality, the pooled quantities on their link scales (``log_b_N``, …)
+        per modality or cell, and ``sigma`` per modality;
         observed: log loss per run.
     """
     coords = {
@@ -39,30 +46,34 @@ def build_model(law: Law, design: Design) -> pm.Model:
         "run": np.arange(len(design.cell_of_run)),
     }
     with pm.Model(coords=coords) as model:
-        used = {name: values for name, values in design.runs.items() if design.pretrained or name != "pretrain_data"}
-        x = {name: pm.Data(name, values, dims="run") for name, values in used.items()}
-        cell_of_run = pm.Data("cell_of_run", design.cell_of_run, dims="run")
-        modality_of_cell = pm.Data("modality_of_cell", design.cells[:, 0], dims="cell")
+        x = {name: pm.Data(name, values, dims=_DIMS.get(name)) for name, values in inputs(law, design).items()}
+        cell_of_run, modality_of_cell = x["cell_of_run"], x["modality_of_cell"]
 
         quantities: dict[str, Any] = {}
+        by_modality: dict[str, Any] = {}
         for name, prior in law.priors.items():
             if isinstance(prior, Rough):
-                rough = pm.Data("rough_log_loss", design.rough_log_loss, dims="modality")
                 # Data in a prior would also move where chains start, and a compiled model keeps the start that it was
                 # compiled with: draws would depend on what the process had fitted before.
                 offset = pm.Normal(f"{name}_offset", 0.0, prior.sd, dims="modality")
-                quantities[name] = pt.exp(rough + offset)[modality_of_cell]
+                quantities[name] = pt.exp(x["rough_log_loss"] + offset)[modality_of_cell]
             elif isinstance(prior, Shares):
-                model.add_coord("term", list(prior.terms))
+                # All terms have the same prior, so each modality may have them in the order that suits its runs.
+                model.add_coord("broken", range(len(prior.terms)))
                 concentration = np.full(len(prior.terms), prior.concentration)
-                shares = pm.Dirichlet(name, concentration, dims=("modality", "term"), default_transform=_BrokenStick())
-                by_term = {term: shares[:, i] for i, term in enumerate(prior.terms)}
-                quantities |= {term: share[modality_of_cell] for term, share in by_term.items()}
+                broken = pm.Dirichlet(
+                    broken_name(name), concentration, dims=("modality", "broken"), default_transform=_BrokenStick()
+                )
+                shares = pt.switch(x["last_first"][:, None], broken[:, ::-1], broken)
+                by_modality |= {term: shares[:, i] for i, term in enumerate(prior.terms)}
+                quantities |= {term: by_modality[term][modality_of_cell] for term in prior.terms}
         for name, prior in design.active(law).items():
-            slope = pt.log(by_term[prior.slope_of]) if prior.slope_of else None
-            latent = _pooled(latent_name(name, prior), prior, design, slope)
+            slope = sum(pt.log(by_modality[factor]) for factor in prior.slope_of)
+            latent = _pooled(latent_name(name, prior), prior, design, x, slope)
             value = pt.exp(latent) if prior.link == "log" else pt.sigmoid(latent)
-            quantities[name] = value[modality_of_cell] if prior.over == ("modality",) else value
+            if prior.over == ("modality",):
+                by_modality[name], value = value, value[modality_of_cell]
+            quantities[name] = value
 
         coefficients = {name: value[cell_of_run] for name, value in law.from_shares(**quantities).items()}
         columns = {name: x[name] for name in ("sparsity", "nonzero_params", "data_seen", "pretrain_data") if name in x}
@@ -73,20 +84,19 @@ def build_model(law: Law, design: Design) -> pm.Model:
     return model
 
 
-def _pooled(name: str, prior: Pooled, design: Design, slope: Any | None) -> Any:
+def _pooled(name: str, prior: Pooled, design: Design, x: Mapping[str, Any], slope: Any) -> Any:
     """Groups with their population integrated out (see `hierarchy`), sampled along the slope of a term if given."""
     population, groups = design.population(prior)
-    precision, log_det = population.precision(groups)
     return pm.CustomDist(
         name,
         population.mean,
-        pm.Data(f"{name}_precision", precision),
-        pm.Data(f"{name}_log_det", log_det),
-        np.zeros(len(groups)) if slope is None else slope,
+        x[f"{name}_precision"],
+        x[f"{name}_log_det"],
+        slope if prior.slope_of else np.zeros(len(groups)),
         logp=_mixture_logp,
         random=_mixture_draw,
         signature="(),(k,g,g),(k),(g)->(g)",
-        default_transform=None if slope is None else _AlongSlope(),
+        default_transform=_AlongSlope() if prior.slope_of else None,
         dims="modality" if prior.over == ("modality",) else "cell",
     )
 
@@ -136,7 +146,8 @@ class _BrokenStick(Transform):
     """Shares as logits, each of what is left when the shares before it are taken.
 
     PyMC's own transform of the simplex couples all shares; where data cannot tell two terms apart, as irreducible
-    loss and a data term seen over a factor of four, this one keeps that trouble in one coordinate.
+    loss and a data term seen over a factor of four, this one keeps that trouble in one coordinate, if the term that
+    data do determine breaks off first.
     """
 
     name = "stick"

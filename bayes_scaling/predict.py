@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.design import grouped, pretrain_data
+from bayes_scaling.discrepancy import at_runs
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.noise import draw_noise
@@ -35,7 +36,8 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
     new_runs : Dataset, DataFrame, path or list of dict
         A run table without need of a loss; ``modality`` and ``data_unit`` may be absent where the posterior has one.
     kind : {"mean", "new-run"}
-        ``mean`` is the law itself; ``new-run`` adds the noise of a single run. The noise is Student-t on the log, so
+        ``mean`` is the law, with what it may miss beyond the runs (`discrepancy`); ``new-run`` adds the noise of a
+        single run. The noise is Student-t on the log, so
         draws of a new run have no mean: summarise them by quantiles.
     seed : int, optional
         Seed of the noise; the posterior's unless said.
@@ -131,11 +133,13 @@ def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
 
 
 def expected_loss(posterior: xr.DataTree, runs: xr.Dataset) -> xr.DataArray:
-    """The law at each run of a validated table, over (``chain``, ``draw``, ``run``)."""
+    """The law at each run of a validated table, and what it may miss there, over (``chain``, ``draw``, ``run``)."""
     at = coefficients(posterior, *(_labels(runs, name) for name in ("modality", "structure", "strategy")))
     columns = [xr.DataArray(runs[name].to_numpy(), dims="run") for name in ("sparsity", "nonzero_params", "data_seen")]
     before = xr.DataArray(pretrain_data(runs), dims="run")
-    return law_of(posterior).loss(*columns, before, **at).transpose("chain", "draw", "run")
+    loss = law_of(posterior).loss(*columns, before, **at).transpose("chain", "draw", "run")
+    where = ("modality", "structure", "nonzero_params", "data_seen", "sparsity")
+    return loss * np.exp(at_runs(posterior, {name: runs[name].to_numpy() for name in where}))
 
 
 def noise_scale(posterior: xr.DataTree, runs: xr.Dataset, log_loss_se: Any = 0.0) -> xr.DataArray:

@@ -188,6 +188,13 @@ def hand_built(coefficients, runs, *, modality="language", structure="unstructur
     return tree
 
 
+def law_alone(posterior):
+    """The posterior without what its law may miss beyond the runs."""
+    copy = posterior.copy()
+    del copy["discrepancy"]
+    return copy
+
+
 def codes(notes):
     """The codes of notes, whether as objects, dicts or JSON in attributes."""
     if hasattr(notes, "get") and "notes" in notes:

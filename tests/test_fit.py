@@ -102,7 +102,9 @@ def test_units_and_meanings_are_attributes(simulated):
 
 def test_the_law_and_everything_else_travels(simulated):
     assert simulated.attrs["law"] == "sparse"
-    assert json.loads(simulated.attrs["settings"]) == {"seed": 0, "draws": 1000, "chains": 4, "group": "modality"}
+    assert json.loads(simulated.attrs["settings"]) == {
+        "seed": 0, "draws": 1000, "chains": 4, "group": "modality", "discrepancy": True,
+    }  # fmt: skip
     assert {"python", "pymc", "nutpie", "arviz"} <= set(json.loads(simulated.attrs["versions"]))
     seconds = json.loads(simulated.attrs["seconds"])
     assert seconds["compile"] > 0

@@ -100,13 +100,18 @@ def unstick(free):
     return shares
 
 
+def in_order(broken, design):
+    """Shares of size, irreducible loss and data, from the order in which each modality breaks them off."""
+    return np.array([row[::-1] if turned else row for row, turned in zip(broken, design.wider_in_data, strict=True)])
+
+
 def natural(point, design):
     """The model's variables from what the sampler moves."""
-    share = unstick(point["share_stick__"])
-    size, _, data = share.T
+    broken = unstick(point["share_as_broken_stick__"])
+    size, _, data = in_order(broken, design).T
     return {
         "reference_loss_offset": point["reference_loss_offset"],
-        "share": share,
+        "share_as_broken": broken,
         "log_b_N": point["log_b_N_slope__"] - np.log(size),
         "log_b_D": point["log_b_D_slope__"] - np.log(data),
         "log_b_S": point["log_b_S"],
@@ -120,7 +125,7 @@ def log_density(v, design):
     """Prior and likelihood of the model's variables by scipy."""
     m, cell = design.cells[design.cell_of_run, 0], design.cell_of_run
     total = stats.norm.logpdf(v["reference_loss_offset"], 0.0, SPARSE.priors["reference_loss"].sd).sum()
-    for share in v["share"]:
+    for share in v["share_as_broken"]:
         total += stats.dirichlet.logpdf(share / share.sum(), np.full(3, SPARSE.priors["share"].concentration))
     for name, prior in SPARSE.priors.items():
         latent = f"{getattr(prior, 'link', '')}_{name}"
@@ -133,7 +138,8 @@ def log_density(v, design):
             ]
             total += logsumexp(at_nodes) - np.log(len(at_nodes))
     total += stats.lognorm.logpdf(v["sigma"], SIGMA_SD, scale=SIGMA_MEDIAN).sum()
-    level, (size, rest, data) = np.exp(design.rough_log_loss + v["reference_loss_offset"]), v["share"].T
+    level, share = np.exp(design.rough_log_loss + v["reference_loss_offset"]), in_order(v["share_as_broken"], design)
+    size, rest, data = share.T
     b_N, b_D, b_S, floor = np.exp(v["log_b_N"]), np.exp(v["log_b_D"]), np.exp(v["log_b_S"]), expit(v["logit_floor"])
     rho = expit(v["logit_rho"])[m] if design.pretrained else 0.0
     loss = paper_loss(
@@ -172,7 +178,7 @@ def test_density_is_that_of_the_natural_space_with_the_jacobian(built):
 
     def free_natural(values):
         v = natural(unflat(values), design) | {}
-        v["share"] = v["share"][:, :-1]
+        v["share_as_broken"] = v["share_as_broken"][:, :-1]
         return flat(v, sorted(v))
 
     for _ in range(3):
@@ -185,7 +191,7 @@ def test_density_is_that_of_the_natural_space_with_the_jacobian(built):
 
 def test_free_variables_are_those_of_the_contract(built):
     design, model = built
-    names = {"reference_loss_offset", "share", "log_b_N", "log_b_D", "log_b_S", "logit_floor", "sigma"}
+    names = {"reference_loss_offset", "share_as_broken", "log_b_N", "log_b_D", "log_b_S", "logit_floor", "sigma"}
     assert {v.name for v in model.free_RVs} == names | ({"logit_rho"} if design.pretrained else set())
     assert [v.name for v in model.observed_RVs] == ["observed"]
 
@@ -232,12 +238,12 @@ def test_prior_draws_have_the_populations_moments(built):
         np.testing.assert_allclose(values.std(axis=0), sd, rtol=0.02)
     flat = stats.dirichlet(np.full(3, SPARSE.priors["share"].concentration))
     np.testing.assert_allclose(
-        drawn["share"][0].mean(axis=0), np.broadcast_to(flat.mean(), (len(design.modality), 3)), atol=0.01
+        drawn["share_as_broken"][0].mean(axis=0), np.broadcast_to(flat.mean(), (len(design.modality), 3)), atol=0.01
     )
     np.testing.assert_allclose(
-        drawn["share"][0].var(axis=0), np.broadcast_to(flat.var(), (len(design.modality), 3)), rtol=0.03
+        drawn["share_as_broken"][0].var(axis=0), np.broadcast_to(flat.var(), (len(design.modality), 3)), rtol=0.03
     )
-    np.testing.assert_allclose(drawn["share"].sum(axis=-1), 1)
+    np.testing.assert_allclose(drawn["share_as_broken"].sum(axis=-1), 1)
 
 
 def test_assembled_draws_are_in_physical_units(built):

@@ -50,7 +50,7 @@ def test_public_names():
         assert inspect.getdoc(getattr(bs, name)), name
 
 
-FUNCTIONS = ["fit", "predict", "recommend", "optimal_sparsity", "update", "save", "load"]
+FUNCTIONS = ["fit", "point_fit", "predict", "recommend", "optimal_sparsity", "update", "save", "load"]
 
 
 def test_functions_are_not_hidden_by_modules():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from helpers import codes, hand_built, one_modality, paper_loss, random_coefficients
+from helpers import codes, hand_built, law_alone, one_modality, paper_loss, random_coefficients
 from scipy import stats
 
 import bayes_scaling as bs
@@ -24,7 +24,7 @@ def test_mean_is_the_law(simulated):
         ASKED | {"structure": "dense", "sparsity": 0},
     ]
     rows = [row | {"run_id": f"new-{i}"} for i, row in enumerate(rows)]
-    found = bs.predict(simulated, rows)
+    found = bs.predict(law_alone(simulated), rows)
     assert found.dims == ("chain", "draw", "run")
     assert found["run"].to_numpy().tolist() == ["new-0", "new-1", "new-2", "new-3"]
     for i, row in enumerate(rows):
@@ -85,12 +85,12 @@ def test_an_unseen_pair_is_answered_from_the_population(simulated):
 
 def test_a_structure_that_no_run_had(simulated):
     rows = [ASKED | {"structure": s, "sparsity": 0.75, "run_id": s} for s in ("1:4", "unstructured")]
-    found = bs.predict(simulated, rows)
+    found = bs.predict(law_alone(simulated), rows)
     assert codes(found.attrs) == ["unseen_pair"]
     spread = np.log(found).std(("chain", "draw"))
     assert float(spread[0]) > 1.5 * float(spread[1])
     # the dense model is the same, and a sparse one is no worse than a dense one of the same non-zero size
-    dense = bs.predict(simulated, [ASKED | {"structure": "dense", "sparsity": 0}]).isel(run=0)
+    dense = bs.predict(law_alone(simulated), [ASKED | {"structure": "dense", "sparsity": 0}]).isel(run=0)
     assert (found.isel(run=0) < dense).all()
 
 

@@ -1,6 +1,6 @@
 """What to train: the sparsity with the least expected loss, and everything a planner asks about it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,11 @@ import xarray as xr
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.optimum import check_start, optimum_of
 from bayes_scaling.decide.question import Question
+from bayes_scaling.discrepancy import log_discrepancy
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import AXES, extrapolation
 from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.intervals import PROB, check_prob, interval
-from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import Note, read_notes
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
@@ -41,7 +41,8 @@ class Answer:
     dense_equivalent : dict
         Parameters of the dense model with the action's loss at the action's data, per non-zero parameter.
     expected_regret : float
-        Mean over draws of the action's loss minus that of the draw's own optimum, in units of loss.
+        Mean over draws of the action's loss minus that of the draw's own optimum, both by the law alone, in units of
+        loss.
     choices : list of dict
         Menu of sparsities, dense included, with the probability that each is the best of them.
     extrapolation : dict
@@ -111,8 +112,9 @@ def recommend(
 ) -> Recommendation:
     """Recommend a sparsity for a model size and a training budget.
 
-    The recommended action minimises the posterior expected loss (the law's, without run noise) over the sparsities
-    allowed: 0 and 1 - n/m for an n:m pattern, else everything from dense to the largest sparsity trained.
+    The recommended action minimises the posterior expected loss (the law's, with what it may miss beyond the runs, and
+    without run noise) over the sparsities allowed: 0 and 1 - n/m for an n:m pattern, else everything from dense to the
+    largest sparsity trained.
 
     Parameters
     ----------
@@ -194,8 +196,21 @@ def _answer(
     fixed = pattern_sparsity(structure)
     largest = max_sparsity if max_sparsity is not None else trained[-1] if fixed is None else fixed
     best = optimum_of(law, at, question, structure)
-    action = _least_expected_loss(law, at, question, structure, largest)
-    loss, dense_loss = question.loss(law, at, action), question.loss(law, at, 0.0)
+
+    def loss_at(sparsity: float) -> xr.DataArray:
+        missed = log_discrepancy(
+            posterior,
+            modality,
+            structure,
+            nonzero_params=question.nonzero_params,
+            data_seen=question.data_seen(sparsity),
+            sparsity=sparsity,
+            cost=question.cost,
+        )
+        return question.loss(law, at, sparsity) * np.exp(missed)
+
+    action = _least_expected_loss(loss_at, structure, largest)
+    loss, dense_loss = loss_at(action), loss_at(0.0)
     data_seen = float(question.data_seen(action))
     distance = extrapolation(
         posterior,
@@ -223,8 +238,8 @@ def _answer(
         dense_loss=interval(dense_loss, prob),
         probability_sparse_beats_dense=float((loss < dense_loss).mean()) if action > 0 else 0.0,
         dense_equivalent=interval(law.dense_equivalent(action, **at), prob),
-        expected_regret=float((loss - question.loss(law, at, best)).mean()),
-        choices=_choices(law, at, question, structure, menu),
+        expected_regret=float((question.loss(law, at, action) - question.loss(law, at, best)).mean()),
+        choices=_choices(loss_at, structure, menu),
         extrapolation=distance,
         notes=[
             *(note for note in read_notes(posterior.attrs) if note.severity == "error"),
@@ -235,14 +250,12 @@ def _answer(
     )
 
 
-def _least_expected_loss(
-    law: Law, at: dict[str, xr.DataArray], question: Question, structure: str, largest: float
-) -> float:
+def _least_expected_loss(loss_at: Callable[[float], xr.DataArray], structure: str, largest: float) -> float:
     """The allowed sparsity with the smallest posterior mean of the loss."""
     from scipy.optimize import minimize_scalar
 
     def expected(sparsity: float) -> float:
-        return float(question.loss(law, at, sparsity).mean())
+        return float(loss_at(sparsity).mean())
 
     fixed = pattern_sparsity(structure)
     if fixed is not None:
@@ -258,11 +271,9 @@ def _least_expected_loss(
     return float(-np.expm1(-found.x))
 
 
-def _choices(
-    law: Law, at: dict[str, xr.DataArray], question: Question, structure: str, menu: list[float]
-) -> list[dict[str, Any]]:
+def _choices(loss_at: Callable[[float], xr.DataArray], structure: str, menu: list[float]) -> list[dict[str, Any]]:
     """How often each sparsity of a menu is the best of them, draw by draw."""
-    losses = xr.concat([question.loss(law, at, s) for s in menu], dim="choice")
+    losses = xr.concat([loss_at(s) for s in menu], dim="choice")
     share = np.bincount(losses.argmin("choice").to_numpy().ravel(), minlength=len(menu)) / losses.isel(choice=0).size
     return [
         {"structure": structure if s > 0 else "dense", "sparsity": s, "probability_best": float(p)}

@@ -2,6 +2,8 @@
 
 from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
+from bayes_scaling.laws.coupled import Coupled
+from bayes_scaling.laws.default import Default
 from bayes_scaling.laws.sparse import Sparse
 
 __all__ = ["get", "names", "register"]
@@ -45,3 +47,5 @@ def names() -> list[str]:
 
 
 register(Sparse)
+register(Coupled)
+register(Default)

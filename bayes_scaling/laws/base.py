@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-__all__ = ["CELL", "Coefficient", "Law", "Pooled", "Published", "Rough", "Shares", "latent_name"]
+__all__ = ["CELL", "Coefficient", "Law", "Pooled", "Published", "Rough", "Shares", "broken_name", "latent_name"]
 
 CELL = ("modality", "structure")
 """Dimensions of whatever depends on how a network was made sparse; ``strategy`` joins where runs have several."""
@@ -30,8 +30,8 @@ class Shares:
     Parameters
     ----------
     terms : tuple of str
-        Names of the law's terms, which add up to the loss. The sampler breaks them off one after the other, so terms
-        that data tell apart badly stand last.
+        Names of the law's terms, which add up to the loss: the size term first, the data term last. The sampler breaks
+        them off one after the other, from the end that the runs determine better.
     concentration : float
         The same for every term; 1 is uniform over all splits.
     """
@@ -59,9 +59,10 @@ class Pooled:
         ``log`` for positive quantities, ``logit`` for fractions.
     over : tuple of str
         What it varies over: ``("modality",)`` or `CELL`.
-    slope_of : str, optional
-        The term whose exponent this is. The product of exponent and share is the slope of log loss at the reference
-        point, which data determine far better than either factor, so the sampler moves along the slope.
+    slope_of : tuple of str
+        Where this is an exponent: the term whose exponent it is, and quantities named before it that multiply. The
+        product of exponent and share is the slope of log loss at the reference point, which data determine far better
+        than any factor, so the sampler moves along the slope.
     strategy : str, optional
         The quantity enters only where runs have this strategy.
     """
@@ -71,13 +72,18 @@ class Pooled:
     spread: float
     link: Literal["log", "logit"]
     over: tuple[str, ...]
-    slope_of: str | None = None
+    slope_of: tuple[str, ...] = ()
     strategy: str | None = None
 
 
 def latent_name(name: str, prior: Pooled) -> str:
     """Name of a pooled quantity on its link scale."""
     return f"{prior.link}_{name}"
+
+
+def broken_name(name: str) -> str:
+    """Name of shares in the order in which the sampler breaks them off."""
+    return f"{name}_as_broken"
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,12 @@ class Law:
     latex: ClassVar[str]
     coefficients: ClassVar[Mapping[str, Coefficient]]
     published: ClassVar[Mapping[str, Published]]
+
+    parts: ClassVar[Mapping[str, float]] = {}
+    """Laws that this one mixes, with their shares of the draws; empty for a law of its own."""
+
+    nested: ClassVar[Mapping[str, float]] = {}
+    """Coefficients that make a part that lacks them a case of this law."""
 
     priors: Mapping[str, Rough | Shares | Pooled] = field(default_factory=dict)
 

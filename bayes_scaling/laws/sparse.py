@@ -11,8 +11,8 @@ __all__ = ["Sparse"]
 PRIORS: dict[str, Rough | Shares | Pooled] = {
     "reference_loss": Rough(sd=0.5),
     "share": Shares(terms=("size", "irreducible", "data"), concentration=1.5),
-    "b_N": Pooled(center=0.3, sd=0.6, spread=0.4, link="log", over=("modality",), slope_of="size"),
-    "b_D": Pooled(center=0.3, sd=0.6, spread=0.4, link="log", over=("modality",), slope_of="data"),
+    "b_N": Pooled(center=0.3, sd=0.6, spread=0.4, link="log", over=("modality",), slope_of=("size",)),
+    "b_D": Pooled(center=0.3, sd=0.6, spread=0.4, link="log", over=("modality",), slope_of=("data",)),
     "b_S": Pooled(center=0.9, sd=0.5, spread=0.4, link="log", over=CELL),
     "floor": Pooled(center=0.6, sd=0.8, spread=0.6, link="logit", over=CELL),
     "rho": Pooled(center=0.3, sd=1.0, spread=0.5, link="logit", over=("modality",), strategy="pretrained"),

@@ -1,0 +1,41 @@
+"""What a model reads beside its parameters: every array that depends on the runs, by name."""
+
+import numpy as np
+
+from bayes_scaling.design import Design
+from bayes_scaling.laws.base import Law, latent_name
+
+__all__ = ["inputs"]
+
+
+def inputs(law: Law, design: Design, *, average_spread: bool = False) -> dict[str, np.ndarray]:
+    """The data of a law's model.
+
+    Parameters
+    ----------
+    law : Law
+    design : Design
+    average_spread : bool
+        Whether populations have their average spread instead of a grid of spreads. With the grid, the density has a
+        spike where all groups are equal, which holds little of the posterior but is its mode.
+
+    Returns
+    -------
+    dict of ndarray
+        Columns of the runs (``sparsity``, …, ``log_loss``), how runs, cells and modalities belong together, rough sizes
+        of the losses, which end shares are broken off from, and the precision matrices of the pooled quantities.
+    """
+    data = {name: values for name, values in design.runs.items() if design.pretrained or name != "pretrain_data"}
+    data |= {
+        "cell_of_run": design.cell_of_run,
+        "modality_of_cell": design.cells[:, 0],
+        "rough_log_loss": design.rough_log_loss,
+        "last_first": design.wider_in_data,
+    }
+    for name, prior in design.active(law).items():
+        population, groups = design.population(prior)
+        if average_spread:
+            population = population.at_average()
+        latent = latent_name(name, prior)
+        data[f"{latent}_precision"], data[f"{latent}_log_det"] = population.precision(groups)
+    return data
