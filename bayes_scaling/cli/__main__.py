@@ -1,0 +1,5 @@
+"""``python -m bayes_scaling.cli``."""
+
+from bayes_scaling.cli import main
+
+main()

@@ -1,0 +1,169 @@
+"""What all commands share: the application, options that mean the same everywhere, and how results leave."""
+
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import xarray as xr
+
+import bayes_scaling as bs
+from bayes_scaling.diagnostics import gate_notes
+from bayes_scaling.errors import InputError
+
+__all__ = [
+    "NOT_TRUSTED",
+    "Json",
+    "Posterior",
+    "Prob",
+    "Rename",
+    "Runs",
+    "Seed",
+    "app",
+    "command",
+    "load_table",
+    "main",
+    "print_json",
+    "renames",
+    "say",
+    "trust",
+    "writable",
+]
+
+NOT_TRUSTED = 1
+WRONG_INPUT = 2
+
+app = typer.Typer(
+    name="bayes-scaling",
+    epilog="Start with: bayes-scaling demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Runs = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUNS",
+        help="A table (CSV, Parquet, JSON lines, NetCDF, Zarr), a folder of run records, or a data set's name.",
+    ),
+]
+Posterior = Annotated[Path, typer.Argument(metavar="POSTERIOR", help="A posterior that `fit --out` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Prob = Annotated[float, typer.Option(help="Probability of every interval.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+Rename = Annotated[
+    list[str] | None, typer.Option("--column", metavar="THEIRS=OURS", help="Rename a column; may be repeated.")
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(metadata.version("bayes-scaling"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Bayesian scaling laws of sparse neural networks: runs in, a posterior and a recommendation out."""
+
+
+def main() -> None:
+    """Run the command line; the exit status is 0 done, 1 done but not to be trusted, 2 wrong input."""
+    try:
+        app()
+    except InputError as error:
+        say(f"bayes-scaling: {error}")
+        sys.exit(WRONG_INPUT)
+
+
+def command(example: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a command that returns its exit status, with an example under its help."""
+
+    def register(run: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(run)
+        def call(*args: Any, **kwargs: Any) -> None:
+            raise typer.Exit(run(*args, **kwargs))
+
+        app.command(epilog=f"Example: {example}")(call)
+        return run
+
+    return register
+
+
+def load_table(source: str, column: list[str] | None) -> xr.Dataset:
+    """The runs of a file, a store or a data set's name.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or the runs are wrong.
+    """
+    if Path(source).exists():
+        return bs.load_runs(source, renames(column))
+    if source in bs.datasets.names():
+        return bs.datasets.load(source)
+    raise InputError(
+        f"{source} is neither a file, a folder of run records nor a data set; the data sets are "
+        f"{', '.join(bs.datasets.names())}"
+    )
+
+
+def renames(given: list[str] | None) -> dict[str, str]:
+    """New names by old ones, from options written THEIRS=OURS.
+
+    Raises
+    ------
+    InputError
+        If one is written otherwise.
+    """
+    pairs = [rename.partition("=") for rename in given or []]
+    for theirs, equals, ours in pairs:
+        if not (theirs and equals and ours):
+            raise InputError(f"--column {theirs}{equals}{ours} is no renaming; it takes THEIRS=OURS")
+    return {theirs: ours for theirs, _, ours in pairs}
+
+
+def writable(out: Path) -> None:
+    """Say so before a fit, rather than after it, when its result has nowhere to go."""
+    if not out.parent.is_dir() or out.is_dir():
+        raise InputError(f"--out {out} cannot be written: {out.parent} must be a folder and {out} not be one")
+
+
+def trust(posterior: xr.DataTree) -> int:
+    """Exit status by the gate, said again on stderr where it failed."""
+    failures = gate_notes(json.loads(posterior.attrs["diagnostics"]))
+    for note in failures:
+        say(f"{note.severity}: {note.message}")
+    return NOT_TRUSTED if failures else 0
+
+
+def say(message: Any) -> None:
+    """Tell a person, leaving stdout to results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    print(json.dumps(_jsonable(content), allow_nan=False))
+
+
+def _jsonable(value: Any) -> Any:
+    """Plain JSON, in which a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

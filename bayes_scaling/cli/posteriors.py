@@ -1,0 +1,200 @@
+"""Commands that make posteriors and ask them."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+from rich.console import Console
+
+import bayes_scaling as bs
+from bayes_scaling.cli.app import (
+    Json,
+    Posterior,
+    Prob,
+    Rename,
+    Runs,
+    Seed,
+    command,
+    load_table,
+    print_json,
+    renames,
+    trust,
+    writable,
+)
+from bayes_scaling.extrapolation import extrapolation
+from bayes_scaling.intervals import PROB, check_prob, interval
+from bayes_scaling.notes import read_notes
+from bayes_scaling.predict import runs_to_predict
+from bayes_scaling.summary import summarise
+
+_IMPORTED = time.perf_counter()
+
+
+@command("bayes-scaling demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the posterior and the pictures.")] = Path("demo"),
+    seed: Seed = 0,
+) -> int:
+    """Fit the sweep that ships with the package and recommend a sparsity, all the way in one command."""
+    from bayes_scaling.demo import run_demo
+
+    return trust(run_demo(out, seed=seed, console=Console()))
+
+
+@command("bayes-scaling fit sweep.csv --law sparse --out posterior.nc")
+def fit(
+    runs: Runs,
+    out: Annotated[Path | None, typer.Option(help="Where to write the posterior (NetCDF).")] = None,
+    law: Annotated[str | None, typer.Option(help=f"One of: {', '.join(bs.laws.names())}.")] = None,
+    seed: Seed = 0,
+    draws: Annotated[int, typer.Option(help="Draws kept per chain.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    group: Annotated[str, typer.Option(help="Column whose values are the groups of comparable losses.")] = "modality",
+    prob: Prob = PROB,
+    column: Rename = None,
+    json_: Json = False,
+) -> int:
+    """Fit the hierarchical model of a law to training runs."""
+    check_prob(prob)
+    table = load_table(runs, column)
+    if out is not None:
+        writable(out)
+    posterior = bs.fit(table, law, seed=seed, draws=draws, chains=chains, group=group)
+    return _report_fit(posterior, out, prob, json_)
+
+
+@command("bayes-scaling update posterior.nc new_runs.csv --out posterior.nc")
+def update(
+    posterior: Posterior,
+    runs: Runs,
+    out: Annotated[Path | None, typer.Option(help="Where to write the new posterior.")] = None,
+    prob: Prob = PROB,
+    column: Rename = None,
+    json_: Json = False,
+) -> int:
+    """Refit a posterior with runs that came later, under the same law and settings."""
+    check_prob(prob)
+    if out is not None:
+        writable(out)
+    return _report_fit(bs.update(bs.load(posterior), load_table(runs, column)), out, prob, json_)
+
+
+@command("bayes-scaling predict posterior.nc planned.csv --kind new-run")
+def predict(
+    posterior: Posterior,
+    new_runs: Annotated[str, typer.Argument(metavar="NEW_RUNS", help="A table of runs; it needs no loss.")],
+    prob: Prob = PROB,
+    kind: Annotated[str, typer.Option(help="mean (the law) or new-run (with the noise of a run).")] = "new-run",
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise; the posterior's unless said.")] = None,
+    column: Rename = None,
+    json_: Json = False,
+) -> int:
+    """Predict the loss of runs that nobody has trained."""
+    from bayes_scaling.display import notes_view, prediction_view
+
+    check_prob(prob)
+    tree = bs.load(posterior)
+    runs = runs_to_predict(tree, bs.load_runs(new_runs, renames(column), need_loss=False))
+    losses = bs.predict(tree, runs, kind, seed=seed)
+    rows = [
+        {"run_id": str(runs["run_id"].to_numpy()[i])}
+        | interval(losses.isel(run=i), prob)
+        | {
+            "extrapolation": extrapolation(
+                tree,
+                str(runs["modality"].to_numpy()[i]),
+                str(runs["structure"].to_numpy()[i]),
+                nonzero_params=float(runs["nonzero_params"].to_numpy()[i]),
+                data_seen=float(runs["data_seen"].to_numpy()[i]),
+                sparsity=float(runs["sparsity"].to_numpy()[i]),
+            )
+        }
+        for i in range(runs.sizes["run"])
+    ]
+    notes = [*read_notes(tree.attrs), *read_notes(losses.attrs)]
+    if json_:
+        print_json({"prob": prob, "kind": kind, "runs": rows, "notes": [n.to_dict() for n in notes]})
+    else:
+        Console().print(prediction_view(rows, kind, prob), notes_view(notes))
+    return trust(tree)
+
+
+@command("bayes-scaling recommend posterior.nc --nonzero-params 1e9 --train-flops 1e21")
+def recommend(
+    posterior: Posterior,
+    nonzero_params: Annotated[float, typer.Option(help="Non-zero parameters at the end of training.")],
+    train_flops: Annotated[float, typer.Option(help="Training budget in FLOPs.")],
+    modality: Annotated[list[str] | None, typer.Option(help="Which; all unless said. May be repeated.")] = None,
+    structure: Annotated[
+        list[str] | None, typer.Option(help="unstructured, 2:4, …; all unless said. May be repeated.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="scratch or pretrained.")] = "scratch",
+    cost: Annotated[
+        str, typer.Option(help="gradual (the cubic 25-75 % schedule) or dense (sparsity saves nothing).")
+    ] = "gradual",
+    flops_per_unit: Annotated[
+        float | None, typer.Option(help="FLOPs per non-zero parameter and token or example; 6 unless said.")
+    ] = None,
+    pretrain_data: Annotated[float, typer.Option(help="For pretrained: data of the dense phase.")] = 0.0,
+    max_sparsity: Annotated[
+        float | None, typer.Option(help="Largest sparsity allowed; the largest one trained unless said.")
+    ] = None,
+    prob: Prob = PROB,
+    json_: Json = False,
+) -> int:
+    """Recommend a sparsity for a model size and a training budget."""
+    from bayes_scaling.display import recommendation_view
+
+    tree = bs.load(posterior)
+    recommendation = bs.recommend(
+        tree,
+        nonzero_params,
+        train_flops,
+        modality,
+        structure,
+        strategy,
+        cost=cost,
+        flops_per_unit=flops_per_unit,
+        pretrain_data=pretrain_data,
+        max_sparsity=max_sparsity,
+        prob=prob,
+    )
+    if json_:
+        print_json(recommendation.to_dict())
+    else:
+        Console().print(recommendation_view(recommendation))
+    return trust(tree)
+
+
+def _report_fit(posterior: xr.DataTree, out: Path | None, prob: float, as_json: bool) -> int:
+    from bayes_scaling.display import fit_view
+
+    if out is not None:
+        bs.save(posterior, out)
+    summary = summarise(posterior, prob)
+    if as_json:
+        found = json.loads(posterior.attrs["diagnostics"])
+        print_json(
+            {
+                "law": posterior.attrs["law"],
+                "n_runs": posterior["constant_data"].sizes["run"],
+                "prob": prob,
+                "summary": summary,
+                "diagnostics": found,
+                "notes": [note.to_dict() for note in read_notes(posterior.attrs)],
+                "seconds": _seconds(posterior),
+            }
+        )
+    else:
+        Console().print(fit_view(posterior, summary, prob))
+        print(f"Posterior written to {out}" if out else "Not saved; --out posterior.nc keeps the posterior.")
+    return trust(posterior)
+
+
+def _seconds(posterior: xr.DataTree) -> dict[str, float]:
+    """Where the time of this process went."""
+    spent = json.loads(posterior.attrs["seconds"])
+    return spent | {"import": spent["import"] + _IMPORTED - bs.STARTED, "total": time.perf_counter() - bs.STARTED}
