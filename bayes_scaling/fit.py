@@ -1,6 +1,7 @@
 """From runs to a posterior, and the gate that says whether to trust it."""
 
 import json
+import math
 import platform
 import time
 from collections.abc import Mapping
@@ -33,6 +34,12 @@ __all__ = ["fit", "update"]
 
 DEFAULT_LAW = "sparse+coupled"
 PRIOR_DRAWS = 1000
+
+POINTWISE = 4e7
+"""Most numbers in a group over draws and runs, 320 MB; beyond 10,000 runs it has fewer draws than the posterior."""
+
+MANY_RUNS = 3000
+"""From here on a draw costs more than keeping it, and posteriors are close to normal: no draw is thinned away."""
 
 FIRST_TRY = {"tune": 400, "target_accept": 0.9, "thin": 2}
 STRICTER = {"tune": 2000, "target_accept": 0.99, "thin": 4}
@@ -112,12 +119,16 @@ def fit(
         found = json.loads(posterior.attrs["diagnostics"])
         add_discrepancy(posterior, SCALE if discrepancy else 0.0, np.random.default_rng([seed, 7]))
         progress.say("pointwise likelihood and posterior predictive")
-        _add_pointwise(posterior, design, finished, seed)
         posterior["runs"] = xr.DataTree(table)
+        few = _thinned(posterior, finished.sizes["run"])
+        _add_pointwise(few, design, finished, seed)
+        for group in ("observed_data", "posterior_predictive", "log_likelihood"):
+            posterior[group] = few[group]
         posterior.attrs |= {"settings": json.dumps(settings), "versions": json.dumps(_versions())}
+        few.attrs |= posterior.attrs
         progress.say("looking for what the law misses")
         about_runs = [*read_notes(table.attrs), *design_notes(design, finished)]
-        write_notes(posterior.attrs, [*about_runs, *gate_notes(found), *review(posterior)])
+        write_notes(posterior.attrs, [*about_runs, *gate_notes(found), *review(few)])
     return posterior
 
 
@@ -215,6 +226,20 @@ def _fit_once(
     return tree
 
 
+def _thinned(posterior: xr.DataTree, runs: int) -> xr.DataTree:
+    """The posterior with as many draws as numbers per draw and run are affordable; usually all."""
+    sizes = posterior["posterior"].sizes
+    every = math.ceil(sizes["chain"] * sizes["draw"] * runs / POINTWISE)
+    groups = {}
+    for name, node in posterior.children.items():
+        group = node.to_dataset()
+        by_draw = "draw" in group.dims and name != "prior"
+        groups[name] = group.isel(draw=slice(every - 1, None, every)) if by_draw else group
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = dict(posterior.attrs)
+    return tree
+
+
 def _add_pointwise(tree: xr.DataTree, design: Design, runs: xr.Dataset, seed: int) -> None:
     """What was observed, how likely each draw made it, and what each draw would have predicted."""
     run = {"run": runs["run_id"].to_numpy()}
@@ -251,6 +276,8 @@ def _sample(
     code = compiled_model(law, design, build)
     compiled_at = time.perf_counter()
     progress.say("finding the mode")
+    if len(design.cell_of_run) > MANY_RUNS:
+        sampler = {**sampler, "thin": 1}
     drawn, stats = nuts(
         whitened(code, law, design),
         draws=settings["draws"],
