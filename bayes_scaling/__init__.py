@@ -19,6 +19,8 @@ from bayes_scaling.point_fit import point_fit
 from bayes_scaling.predict import dense_equivalent, predict
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
+from bayes_scaling.validate.holdout import holdout, kfold
+from bayes_scaling.validate.sbc import sbc
 
 __all__ = [
     "InputError",
@@ -27,6 +29,8 @@ __all__ = [
     "dense_equivalent",
     "fit",
     "grid",
+    "holdout",
+    "kfold",
     "laws",
     "load",
     "load_runs",
@@ -40,5 +44,6 @@ __all__ = [
     "recommend",
     "save",
     "save_runs",
+    "sbc",
     "update",
 ]

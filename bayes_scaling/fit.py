@@ -29,6 +29,7 @@ from bayes_scaling.progress import Progress
 from bayes_scaling.review import review
 from bayes_scaling.runs import diverged, load_runs
 from bayes_scaling.sampling import nuts, whitened
+from bayes_scaling.threads import one_blas_thread
 
 __all__ = ["fit", "update"]
 
@@ -278,15 +279,16 @@ def _sample(
     progress.say("finding the mode")
     if len(design.cell_of_run) > MANY_RUNS:
         sampler = {**sampler, "thin": 1}
-    drawn, stats = nuts(
-        whitened(code, law, design),
-        draws=settings["draws"],
-        chains=settings["chains"],
-        seed=settings["seed"],
-        cores=cores,
-        progress=progress.sampling,
-        **sampler,
-    )
+    with one_blas_thread():
+        drawn, stats = nuts(
+            whitened(code, law, design),
+            draws=settings["draws"],
+            chains=settings["chains"],
+            seed=settings["seed"],
+            cores=cores,
+            progress=progress.sampling,
+            **sampler,
+        )
     seconds = {"import": start - began, "compile": compiled_at - start, "sample": time.perf_counter() - compiled_at}
     return drawn, stats, seconds
 

@@ -21,8 +21,9 @@ from bayes_scaling.discrepancy import SCALE, add_discrepancy
 from bayes_scaling.laws.base import Law
 from bayes_scaling.mixture import mix
 from bayes_scaling.sampling import nuts, whitened
+from bayes_scaling.threads import one_blas_thread
 
-__all__ = ["MAX_KHAT", "importance", "refit"]
+__all__ = ["MAX_KHAT", "importance", "refit", "sampled"]
 
 ROUNDS = (1000, 1000, 1500, 2500)
 """Points drawn in each round of adaptation."""
@@ -32,7 +33,7 @@ MAX_KHAT = 0.7
 """Above it, importance sampling estimates are not to be relied on (arXiv:1507.02646)."""
 
 LEAST_ESS = 200
-FALLBACK: dict[str, Any] = {"tune": 400, "target_accept": 0.9, "thin": 2, "chains": 4}
+FALLBACK: dict[str, Any] = {"tune": 400, "target_accept": 0.9, "chains": 4}
 
 
 def refit(runs: xr.Dataset, law: Law, *, seed: int = 0, draws: int = 2000, discrepancy: bool = True) -> xr.DataTree:
@@ -69,23 +70,49 @@ def refit(runs: xr.Dataset, law: Law, *, seed: int = 0, draws: int = 2000, discr
 
 
 def _refit(runs: xr.Dataset, law: Law, design: Design, seed: int, draws: int) -> xr.DataTree:
+    chains, found = sampled(law, design, seed=seed, draws=draws)
+    drawn = {name: values.reshape(1, -1, *values.shape[2:])[:, :draws] for name, values in chains.items()}
+    tree = posterior_of(drawn, law, design, runs, {"seed": seed, "group": "modality"})
+    tree.attrs["diagnostics"] = json.dumps(found)
+    return tree
+
+
+def sampled(
+    law: Law, design: Design, *, seed: int, draws: int, thin: int = 2
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Draws from the posterior of a design: importance sampling, or NUTS where its weights will not do.
+
+    Parameters
+    ----------
+    law : Law
+        Without parts.
+    design : Design
+    seed : int
+    draws : int
+    thin : int
+        Every how many draws NUTS keeps one.
+
+    Returns
+    -------
+    drawn : dict of ndarray, shape (chain, draw, …)
+        The model's free variables; as many draws as asked for, or a few more.
+    found : dict
+        ``method``, ``khat`` and ``ess``.
+    """
+
     def build() -> Any:
         from bayes_scaling.model import build_model
 
         return build_model(law, design)
 
-    density = whitened(compiled_model(law, design, build), law, design)
-    points, found = importance(density, draws, np.random.default_rng([seed, 6]))
-    if found["khat"] <= MAX_KHAT and found["ess"] >= LEAST_ESS:
-        drawn = {name: values[None] for name, values in density.variables(points).items()}
-        method = "importance"
-    else:
-        chains, _ = nuts(density, seed=seed, draws=-(-draws // FALLBACK["chains"]), **FALLBACK)
-        drawn = {name: values.reshape(1, -1, *values.shape[2:])[:, :draws] for name, values in chains.items()}
-        method = "nuts"
-    tree = posterior_of(drawn, law, design, runs, {"seed": seed, "group": "modality"})
-    tree.attrs["diagnostics"] = json.dumps(found | {"method": method})
-    return tree
+    with one_blas_thread():
+        density = whitened(compiled_model(law, design, build), law, design)
+        points, found = importance(density, draws, np.random.default_rng([seed, 6]))
+        if found["khat"] <= MAX_KHAT and found["ess"] >= LEAST_ESS:
+            drawn = {name: values[None] for name, values in density.variables(points).items()}
+            return drawn, found | {"method": "importance"}
+        drawn, _ = nuts(density, seed=seed, draws=-(-draws // FALLBACK["chains"]), thin=thin, **FALLBACK)
+    return drawn, found | {"method": "nuts"}
 
 
 def importance(density: Density, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:

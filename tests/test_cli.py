@@ -488,3 +488,20 @@ def test_help_on_a_missing_option(command):
     assert done.out == ""
     assert "--nonzero-params" in done.err
     assert "Traceback" not in done.err
+
+
+def test_holdout(command, write):
+    path = "sweep.csv"
+    write("", name=path)
+    bs.save_runs(bs.load_runs(one_modality()), path)
+    asked = ("--law", "sparse", "--by", "data_seen", "--no-bootstrap")
+    done = command("holdout", path, *asked, "--json")
+    assert done.status == 0
+    found = json.loads(done.out)
+    same = bs.holdout(path, "sparse", by="data_seen", against=(), progressbar=False).to_dict()
+    assert found == json.loads(json.dumps(same))
+    assert {row["predicted_by"] for row in found["scores"]} == {"posterior"}
+    assert "data_seen" in command("holdout", path, *asked).out
+    folds = json.loads(command("holdout", path, "--law", "sparse", "--folds", 3, "--no-bootstrap", "--json").out)
+    assert sum(fit["held_out"] for fit in folds["fits"]) == len(one_modality())
+    assert command("holdout", path, "--by", "nothing").status == 2

@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import xarray as xr
@@ -11,6 +11,7 @@ from rich.console import Console
 
 import bayes_scaling as bs
 from bayes_scaling.cli.app import (
+    NOT_TRUSTED,
     Json,
     Posterior,
     Prob,
@@ -167,6 +168,47 @@ def recommend(
     else:
         Console().print(recommendation_view(recommendation))
     return trust(tree)
+
+
+@command("bayes-scaling holdout sweep.csv --by nonzero_params")
+def holdout(
+    runs: Runs,
+    law: Annotated[str | None, typer.Option(help=f"One of: {', '.join(bs.laws.names())}.")] = None,
+    by: Annotated[str, typer.Option(help="nonzero_params, data_seen, sparsity, train_flops or another column.")] = (
+        "nonzero_params"
+    ),
+    levels: Annotated[int | None, typer.Option(help="How many of the largest values; 1 unless said.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="The top share of the runs instead of levels.")] = None,
+    folds: Annotated[int | None, typer.Option(help="That many random folds instead of a held-out scale.")] = None,
+    group: Annotated[str, typer.Option(help="Column whose values are the groups of comparable losses.")] = "modality",
+    bootstrap: Annotated[bool, typer.Option(help="Whether to show a bootstrap of the point fit beside it.")] = True,
+    discrepancy: Annotated[bool, typer.Option(help="Whether losses beyond the runs carry a discrepancy.")] = True,
+    seed: Seed = 0,
+    prob: Prob = PROB,
+    column: Rename = None,
+    json_: Json = False,
+) -> int:
+    """Fit without the largest scale, predict it, and see how often the intervals held."""
+    from bayes_scaling.validate.view import holdout_view
+
+    table = load_table(runs, column)
+    against = ("bootstrap",) if bootstrap else ()
+    common: dict[str, Any] = {
+        "prob": prob,
+        "seed": seed,
+        "against": against,
+        "group": group,
+        "discrepancy": discrepancy,
+    }
+    if folds is not None:
+        found = bs.kfold(table, law, folds=folds, **common)
+    else:
+        found = bs.holdout(table, law, by=by, levels=levels, fraction=fraction, **common)
+    if json_:
+        print_json(found.to_dict())
+    else:
+        Console().print(holdout_view(found))
+    return NOT_TRUSTED if any(note.code == "refit_not_converged" for note in found.notes) else 0
 
 
 def _report_fit(posterior: xr.DataTree, out: Path | None, prob: float, as_json: bool) -> int:
