@@ -16,6 +16,9 @@ __all__ = ["FEWEST_RUNS", "Design", "design_of", "grouped"]
 FEWEST_RUNS = 8
 """One more than the coefficients of one modality and structure."""
 
+MOST_GROUPS = 300
+"""Covariances between groups grow with the square of their number, and so does the time of a fit."""
+
 STRATEGIES = ("scratch", "pretrained")
 
 
@@ -111,7 +114,8 @@ def design_of(runs: xr.Dataset) -> Design:
     Raises
     ------
     InputError
-        If there are fewer than `FEWEST_RUNS` runs, or a pretrained run does not say its pretraining data.
+        If there are fewer than `FEWEST_RUNS` runs or more than `MOST_GROUPS` modalities, or a pretrained run does not
+        say its pretraining data.
     """
     if runs.sizes["run"] < FEWEST_RUNS:
         raise InputError(
@@ -120,6 +124,12 @@ def design_of(runs: xr.Dataset) -> Design:
         )
     column = {name: runs[name].to_numpy() for name in ("modality", "structure", "strategy")}
     modality = tuple(dict.fromkeys(column["modality"].tolist()))
+    if len(modality) > MOST_GROUPS:
+        raise InputError(
+            f"{runs.attrs.get('source', 'the run table')} has {len(modality)} groups of comparable losses "
+            f"({modality[0]}, {modality[1]}, …), and a fit pools at most {MOST_GROUPS}; see whether the right column "
+            "holds the groups"
+        )
     sparse = runs["sparsity"].to_numpy() > 0
     structure = tuple(sorted(set(column["structure"][sparse]), key=lambda s: (s != "unstructured", s)))
     structure = structure or ("unstructured",)

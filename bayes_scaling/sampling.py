@@ -115,7 +115,7 @@ def nuts(
     """
     import nutpie
 
-    trace = nutpie.sample(
+    running = nutpie.sample(
         _for_nutpie(density),
         draws=draws * thin,
         tune=tune,
@@ -126,7 +126,14 @@ def nuts(
         save_warmup=False,
         progress_bar=False,
         progress_callback=progress,
+        blocking=False,
     )
+    # Left to itself, nutpie answers an interrupt with the draws made so far, as if they were all.
+    try:
+        trace = running.wait()
+    except BaseException:
+        running.cancel()
+        raise
     stats = trace["sample_stats"].to_dataset()
     stats = stats[[name for name in _STATS if name in stats]].rename({"logp": "lp"})
     ending = {name: stats[name].coarsen(draw=thin).max() for name in ("diverging", "maxdepth_reached")}

@@ -1,14 +1,16 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
-from helpers import codes, one_modality
+from helpers import codes, one_modality, two_modalities
 
 import bayes_scaling as bs
 from bayes_scaling import cli
@@ -505,3 +507,21 @@ def test_holdout(command, write):
     folds = json.loads(command("holdout", path, "--law", "sparse", "--folds", 3, "--no-bootstrap", "--json").out)
     assert sum(fit["held_out"] for fit in folds["fits"]) == len(one_modality())
     assert command("holdout", path, "--by", "nothing").status == 2
+
+
+def test_an_interrupted_fit_leaves_nothing(tmp_path):
+    bs.save_runs(bs.load_runs(two_modalities()), tmp_path / "sweep.csv")
+    out = tmp_path / "posterior.nc"
+    command = [sys.executable, "-m", "bayes_scaling.cli", "fit", tmp_path / "sweep.csv", "--law", "sparse"]
+    running = subprocess.Popen(
+        [*command, "--draws", "2000000", "--out", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(15)  # it samples by now, or still imports: either way it has nothing to show
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    printed, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert printed == ""
+    assert "Traceback" not in said
+    assert "interrupted" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.csv"]

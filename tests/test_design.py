@@ -176,3 +176,11 @@ def test_a_pattern_has_one_sparsity_by_nature():
     rows = [row | ({"sparsity": 0.5 + 1e-4 * (i % 3)} if row["structure"] == "2:4" else {})
             for i, row in enumerate(two_modalities())]  # fmt: skip
     assert codes(notes_of(rows)) == ["one_sparsity"]
+
+
+def test_thousands_of_groups_are_refused():
+    rows = [
+        row | {"modality": f"g{i}-{j}", "run_id": f"{i}-{j}"} for i, row in enumerate(one_modality()) for j in range(12)
+    ]
+    with pytest.raises(InputError, match="432 groups.*at most 300.*right column"):
+        design_of(bs.load_runs(rows))

@@ -38,6 +38,8 @@ __all__ = [
 
 NOT_TRUSTED = 1
 WRONG_INPUT = 2
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended."""
 
 app = typer.Typer(
     name="bayes-scaling",
@@ -79,7 +81,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; the exit status is 0 done, 1 done but not to be trusted, 2 wrong input."""
+    """Run the command line; the exit status is 0 done, 1 done but not to be trusted, 2 wrong input, 130 interrupted."""
     try:
         app()
     except InputError as error:
@@ -93,7 +95,12 @@ def command(example: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     def register(run: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(run)
         def call(*args: Any, **kwargs: Any) -> None:
-            raise typer.Exit(run(*args, **kwargs))
+            try:
+                status = run(*args, **kwargs)
+            except KeyboardInterrupt:
+                say("interrupted")
+                status = INTERRUPTED
+            raise typer.Exit(status)
 
         app.command(epilog=f"Example: {example}")(call)
         return run
