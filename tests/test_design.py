@@ -182,5 +182,5 @@ def test_thousands_of_groups_are_refused():
     rows = [
         row | {"modality": f"g{i}-{j}", "run_id": f"{i}-{j}"} for i, row in enumerate(one_modality()) for j in range(12)
     ]
-    with pytest.raises(InputError, match="432 groups.*at most 300.*right column"):
+    with pytest.raises(InputError, match=r"432 groups.*at most 300.*right column"):
         design_of(bs.load_runs(rows))
