@@ -90,7 +90,9 @@ def plot_exponents(posterior: xr.DataTree, *, prob: float = PROB) -> Any:
     coefficients = law_of(posterior).coefficients
     draws = posterior["posterior"].to_dataset()
     names = [name for name, c in coefficients.items() if c.units == "1" and name in draws]
-    shown = draws[[n for name in names for n in (name, f"{name}_population") if n in draws]]
+    candidates = [n for name in names for n in (name, f"{name}_population") if n in draws]
+    # Where laws are mixed, what one of them lacks is NaN in its draws.
+    shown = draws[[n for n in candidates if not bool(draws[n].isnull().any())]]
     groups = {dim: [_text(str(level)) for level in shown[dim].to_numpy()] for dim in CELL_DIMS if dim in shown.dims}
     forest = az.plot_forest(
         xr.DataTree.from_dict({"posterior": shown.assign_coords(groups)}),
@@ -170,7 +172,7 @@ def plot_optimal_sparsity(
         ax.set(xscale="log", xlabel="training budget (FLOPs)", ylabel=label, title=_text(name), ylim=(-0.02, 1.02))
         ax.legend(frameon=False, loc="best")
     figure.suptitle(
-        f"{count(size)} non-zero parameters; dotted: largest budget trained, dashed: largest sparsity trained",
+        f"{count(size)} non-zero parameters\ndotted: largest budget trained, dashed: largest sparsity trained",
         fontsize="medium",
     )
     return figure

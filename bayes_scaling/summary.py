@@ -20,8 +20,8 @@ def summarise(posterior: xr.DataTree, prob: float = PROB) -> dict[str, dict[str,
     Returns
     -------
     dict
-        By label, as ``b_N[language]`` or ``b_S[language, unstructured]``: ``mean``, ``sd``, ``median``, ``lower`` and
-        ``upper``.
+        Over the draws that have it, by label, as ``b_N[language]`` or ``b_S[language, unstructured]``: ``mean``, ``sd``,
+        ``median``, ``lower`` and ``upper``.
     """
     rows: dict[str, dict[str, float]] = {}
     for name, values in posterior["posterior"].to_dataset().data_vars.items():
@@ -30,6 +30,7 @@ def summarise(posterior: xr.DataTree, prob: float = PROB) -> dict[str, dict[str,
         for i in range(stacked.sizes["group"]):
             scalar = stacked.isel(group=i)
             label = f"[{', '.join(str(scalar[dim].item()) for dim in groups)}]" if groups else ""
+            scalar = scalar.stack(sample=("chain", "draw")).dropna("sample")  # a law in a mixture may lack it
             moments = {"mean": float(scalar.mean()), "sd": float(scalar.std())}
             rows[f"{name}{label}"] = moments | interval(scalar, prob)
     return rows

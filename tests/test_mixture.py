@@ -5,6 +5,7 @@ import pytest
 from helpers import two_modalities
 
 import bayes_scaling as bs
+from bayes_scaling.summary import summarise
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +72,10 @@ def test_arviz_reads_it(default):
     table = az.summary(default, var_names=["b_N", "k"], ci_prob=0.89)
     assert np.isfinite(table["r_hat"]).all()
     assert np.isfinite(float(az.loo(default).elpd))
+
+
+def test_what_one_law_lacks_is_summarised_over_the_others_draws(default):
+    rows = summarise(default)
+    assert all(np.isfinite(list(row.values())).all() for row in rows.values())
+    draws = default["posterior"]["k_population"].to_numpy()
+    assert rows["k_population"]["median"] == pytest.approx(np.nanmedian(draws))
