@@ -20,8 +20,8 @@ def summarise(posterior: xr.DataTree, prob: float = PROB) -> dict[str, dict[str,
     Returns
     -------
     dict
-        Over the draws that have it, by label, as ``b_N[language]`` or ``b_S[language, unstructured]``: ``mean``, ``sd``,
-        ``median``, ``lower`` and ``upper``.
+        By label, as ``b_N[language]`` or ``b_S[language, unstructured]``: ``mean``, ``sd``, ``median``, ``lower`` and
+        ``upper``, over the draws that have it.
     """
     rows: dict[str, dict[str, float]] = {}
     for name, values in posterior["posterior"].to_dataset().data_vars.items():
