@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import two_modalities
+from helpers import one_modality, two_modalities
 
 import bayes_scaling as bs
 from bayes_scaling import laws
@@ -23,12 +23,12 @@ def assert_like(quick, long, tolerance):
         assert ((ratio > 1 - 1.5 * tolerance) & (ratio < 1 + 1.5 * tolerance)).all(), (name, ratio.to_numpy())
 
 
-def test_importance_sampling_agrees_with_nuts(simulated):
-    quick = refit(bs.load_runs(two_modalities()), laws.get("sparse"), seed=1, draws=4000)
+def test_importance_sampling_agrees_with_nuts(single):
+    quick = refit(bs.load_runs(one_modality()), laws.get("sparse"), seed=1, draws=4000)
     found = json.loads(quick.attrs["diagnostics"])
     assert found["method"] == "importance"
-    assert found["khat"] <= 0.7
-    assert_like(quick, simulated, 0.15)
+    assert found["khat"] <= 0.5
+    assert_like(quick, single, 0.15)
 
 
 def test_on_the_papers_runs(frantar, frantar_runs):
