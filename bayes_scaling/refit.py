@@ -30,8 +30,8 @@ ROUNDS = (1000, 1000, 1500, 2500)
 
 PROPOSAL_DF = 4
 MAX_KHAT = 0.5
-"""Up to here the weights have a finite variance (arXiv:1507.02646). Means bear more, up to 0.7, but then the tails of the
-data term of the paper's T5 sweep came out short."""
+"""Up to here the weights have a finite variance (arXiv:1507.02646). Means bear more, up to 0.7, but the tails of T5's
+irreducible loss then came out short."""
 
 LEAST_ESS = 200
 FALLBACK: dict[str, Any] = {"tune": 400, "target_accept": 0.9, "chains": 4}
