@@ -525,7 +525,8 @@ def test_an_interrupted_fit_leaves_nothing(tmp_path, simulated):  # noqa: ARG001
         printed, said = running.communicate(timeout=30)
     finally:
         running.kill()
-    assert running.returncode == 130
+    # Before the command line has taken over, Python answers the signal by itself.
+    assert running.returncode in (130, -signal.SIGINT)
+    assert "interrupted" in said or running.returncode != 130
     assert printed == ""
-    assert "interrupted" in said
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.csv"]
