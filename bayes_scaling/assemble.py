@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.design import Design
-from bayes_scaling.hierarchy import unlink
-from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, broken_name, latent_name
+from bayes_scaling.hierarchy import link, unlink
+from bayes_scaling.independent import drawn as independent_draws
+from bayes_scaling.laws.base import Grouped, Independent, Law, Pooled, Rough, Shares, broken_name, latent_name
 from bayes_scaling.noise import SIGMA_MEDIAN, SIGMA_SD
 
 __all__ = ["UNSEEN", "assemble", "posterior_of", "prior_draws"]
@@ -96,9 +97,15 @@ def assemble(
             reported[name] = xr.DataArray(shares, coords, (*sample, "modality", "term"))
             quantities |= {term: reported[name].sel(term=term, drop=True) for term in prior.terms}
     for name, prior in design.active(law).items():
-        quantities[name], populations[f"{name}_population"], populations[f"{name}_spread"] = _filled(
-            drawn[latent_name(name, prior)], prior, design, rng
-        )
+        if isinstance(prior, Independent):
+            quantities[name] = _by_group(_every_independent(drawn, name, prior, design, rng), prior, design)
+        else:
+            quantities[name], populations[f"{name}_population"], populations[f"{name}_spread"] = _filled(
+                drawn[latent_name(name, prior)], prior, design, rng
+            )
+    sigma = quantities.pop("sigma", None)
+    if sigma is None:
+        sigma = xr.DataArray(drawn["sigma"], modality, (*sample, "modality"))
     coefficients = law.from_shares(
         **quantities,
         nonzero_params=xr.DataArray(design.nonzero_params, modality, ("modality",)),
@@ -109,7 +116,6 @@ def assemble(
     everything = everything.transpose(*sample, *design.cell_dims, missing_dims="ignore")
     known = everything.isel(structure=slice(-1)).assign_coords(structure=list(design.structure))
     unseen = everything[[name for name, c in law.coefficients.items() if "structure" in c.over]].isel(structure=-1)
-    sigma = xr.DataArray(drawn["sigma"], modality, (*sample, "modality"))
     posterior = known.assign(reported | {"sigma": sigma} | populations)
     posterior = posterior.assign_coords(chain=np.arange(sigma.sizes["chain"]), draw=np.arange(sigma.sizes["draw"]))
     for name, coefficient in law.coefficients.items():
@@ -125,6 +131,28 @@ def _filled(
     chains, draws = latent.shape[:2]
     population, groups = design.population(prior)
     mean, spread, every = population.recover(latent.reshape(chains * draws, -1), groups, rng)
+    filled = _by_group(unlink(every, prior).reshape(chains, draws, -1), prior, design)
+    mean_draws, spread_draws = (
+        xr.DataArray(v.reshape(chains, draws), dims=("chain", "draw")) for v in (unlink(mean, prior), spread)
+    )
+    return filled, mean_draws, spread_draws
+
+
+def _every_independent(
+    drawn: Mapping[str, np.ndarray], name: str, prior: Independent, design: Design, rng: np.random.Generator
+) -> np.ndarray:
+    """An unpooled quantity in all groups, on its own scale; the prior's where there were no runs."""
+    latent = latent_name(name, prior)
+    values = unlink(drawn[latent], prior) if latent in drawn else drawn[name]
+    if prior.over == ("modality",):
+        return values
+    every = independent_draws(prior, (*values.shape[:2], len(design.every_cell)), rng)
+    every[..., design.groups(prior)] = values
+    return every
+
+
+def _by_group(every: np.ndarray, prior: Grouped, design: Design) -> xr.DataArray:
+    """Values in all groups, shape (chain, draw, group), by the names of the groups."""
     if prior.over == ("modality",):
         dims: tuple[str, ...] = ("modality",)
         shape: tuple[int, ...] = (len(design.modality),)
@@ -132,13 +160,8 @@ def _filled(
         dims = ("modality", "structure", "strategy")
         shape = (len(design.modality), len(design.structure) + 1, len(design.strategy))
     coords = {"modality": list(design.modality)} | ({"strategy": list(design.strategy)} if "strategy" in dims else {})
-    filled = xr.DataArray(unlink(every, prior).reshape(chains, draws, *shape), coords, ("chain", "draw", *dims))
-    if "strategy" in dims and len(design.strategy) == 1:
-        filled = filled.isel(strategy=0, drop=True)
-    mean_draws, spread_draws = (
-        xr.DataArray(v.reshape(chains, draws), dims=("chain", "draw")) for v in (unlink(mean, prior), spread)
-    )
-    return filled, mean_draws, spread_draws
+    filled = xr.DataArray(every.reshape(*every.shape[:2], *shape), coords, ("chain", "draw", *dims))
+    return filled.isel(strategy=0, drop=True) if "strategy" in dims and len(design.strategy) == 1 else filled
 
 
 def prior_draws(law: Law, design: Design, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -161,12 +184,19 @@ def prior_draws(law: Law, design: Design, draws: int, rng: np.random.Generator) 
         if isinstance(prior, Rough):
             drawn[f"{name}_offset"] = rng.normal(0.0, prior.sd, (1, draws, groups))
         elif isinstance(prior, Shares):
-            drawn[broken_name(name)] = rng.dirichlet([prior.concentration] * len(prior.terms), (1, draws, groups))
+            shares = rng.dirichlet(prior.concentrations, (1, draws, groups))
+            drawn[broken_name(name)] = np.where(design.wider_in_data[:, None], shares[..., ::-1], shares)
     for name, prior in design.active(law).items():
+        if isinstance(prior, Independent):
+            values = independent_draws(prior, (1, draws, len(design.groups(prior))), rng)
+            by_own_name = prior.bounded and not prior.on_link
+            drawn[name if by_own_name else latent_name(name, prior)] = values if by_own_name else link(values, prior)
+            continue
         population, members = design.population(prior)
         root = np.linalg.cholesky(population.covariance()[:, members][:, :, members])
         node = rng.integers(len(root), size=draws)
         normal = rng.standard_normal((draws, len(members), 1))
         drawn[latent_name(name, prior)] = population.mean + (root[node] @ normal)[None, :, :, 0]
-    drawn["sigma"] = np.exp(rng.normal(np.log(SIGMA_MEDIAN), SIGMA_SD, (1, draws, groups)))
+    if "sigma" not in law.priors:
+        drawn["sigma"] = np.exp(rng.normal(np.log(SIGMA_MEDIAN), SIGMA_SD, (1, draws, groups)))
     return drawn

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.design import Design
-from bayes_scaling.laws.base import Law
+from bayes_scaling.laws.base import Law, Pooled, Prior
 
 __all__ = ["Compiled", "Density", "compiled_model", "split"]
 
 _KNOWN: dict[str, "Compiled"] = {}
 """What this process has compiled or loaded."""
 
-_SOURCES = ("model.py", "hierarchy.py", "noise.py", "inputs.py", "compiled.py", "laws/base.py")
+_SOURCES = ("model.py", "independent.py", "hierarchy.py", "noise.py", "inputs.py", "compiled.py", "laws/base.py")
 """Files of this package that decide what the code of a model is, beside the law's own."""
 
 
@@ -86,7 +86,7 @@ def compiled_model(law: Law, design: Design, build: Callable[[], Any]) -> Compil
         Makes the ``pymc.Model`` where no code for it is known yet.
     """
     shape = (len(design.modality), len(design.cells), design.pretrained)
-    key = _digest(type(law).__module__, type(law).__qualname__, repr(law.priors), repr(shape))
+    key = _digest(type(law).__module__, type(law).__qualname__, repr(_kinds(law)), repr(shape))
     if key not in _KNOWN:
         # The source of a law from elsewhere may lean on anything: its code is looked up by its graph instead.
         shipped = type(law).__module__.startswith("bayes_scaling.")
@@ -94,6 +94,14 @@ def compiled_model(law: Law, design: Design, build: Callable[[], Any]) -> Compil
         stored = _load(name) if name else None
         _KNOWN[key] = stored or _compile(build(), name)
     return _KNOWN[key]
+
+
+def _kinds(law: Law) -> dict[str, Prior]:
+    """The law's priors without the numbers that are data of its model."""
+    return {
+        name: replace(prior, center=0.5, sd=1.0, spread=1.0) if isinstance(prior, Pooled) else prior
+        for name, prior in law.priors.items()
+    }
 
 
 def _digest(*parts: str) -> str:

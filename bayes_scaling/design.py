@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayes_scaling.errors import InputError
 from bayes_scaling.hierarchy import Population, pool
-from bayes_scaling.laws.base import Law, Pooled
+from bayes_scaling.laws.base import Grouped, Law, Pooled
 
 __all__ = ["FEWEST_RUNS", "Design", "design_of", "grouped"]
 
@@ -87,20 +87,24 @@ class Design:
         }
         return span["data_seen"] > span["nonzero_params"]
 
-    def active(self, law: Law) -> dict[str, Pooled]:
-        """The law's pooled quantities that these runs bear on."""
+    def active(self, law: Law) -> dict[str, Grouped]:
+        """The law's quantities of groups that these runs bear on."""
         return {
             name: prior
             for name, prior in law.priors.items()
-            if isinstance(prior, Pooled) and (prior.strategy is None or prior.strategy in self.strategy)
+            if isinstance(prior, Grouped) and (prior.strategy is None or prior.strategy in self.strategy)
         }
 
     def population(self, prior: Pooled) -> tuple[Population, np.ndarray]:
         """The population of a pooled quantity, and which of its groups the sampler sees."""
+        groups = self.groups(prior)
         if prior.over == ("modality",):
-            groups = np.arange(len(self.modality))
             return pool(prior, [groups]), groups
-        return pool(prior, self.every_cell.T[: len(self.cell_dims)]), self.sampled_cells
+        return pool(prior, self.every_cell.T[: len(self.cell_dims)]), groups
+
+    def groups(self, prior: Grouped) -> np.ndarray:
+        """Which of a quantity's groups the sampler sees: all modalities, or the cells that have runs."""
+        return np.arange(len(self.modality)) if prior.over == ("modality",) else self.sampled_cells
 
 
 def design_of(runs: xr.Dataset) -> Design:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayes_scaling.design import Design, pretrain_data
 from bayes_scaling.errors import InputError
-from bayes_scaling.laws.base import Law, Pooled
+from bayes_scaling.laws.base import Grouped, Law
 from bayes_scaling.misfit import Misfit
 from bayes_scaling.notes import Note
 
@@ -42,7 +42,7 @@ def physical(law: Law, design: Design, misfits: Sequence[Misfit], points: Sequen
     quantities: dict[str, xr.DataArray] = {}
     for name in found[0]:
         prior = law.priors.get(name)  # none for a share, which goes by its term
-        if not isinstance(prior, Pooled) or prior.over == ("modality",):
+        if not isinstance(prior, Grouped) or prior.over == ("modality",):
             values = np.concatenate([each[name] for each in found], axis=-1)
             quantities[name] = xr.DataArray(values, modality, (*lead, "modality"))
             continue
@@ -154,7 +154,7 @@ def _quantities(design: Design, misfit: Misfit, coordinates: np.ndarray) -> list
     names = []
     for name, where in misfit.slices.items():
         prior, chosen = misfit.priors[name], np.flatnonzero(coordinates[where])
-        if isinstance(prior, Pooled) and prior.over != ("modality",) and len(misfit.cells) > 1:
+        if isinstance(prior, Grouped) and prior.over != ("modality",) and len(misfit.cells) > 1:
             names += [f"{name} of {design.structure[misfit.cells[i, 1]]}" for i in chosen]
         elif chosen.size:
             names.append(name)

@@ -25,6 +25,7 @@ from bayes_scaling.mixture import mix
 from bayes_scaling.noise import draw_noise, log_density
 from bayes_scaling.notes import read_notes, write_notes
 from bayes_scaling.predict import expected_loss, noise_scale
+from bayes_scaling.priors import as_json, given, stated
 from bayes_scaling.progress import Progress
 from bayes_scaling.review import review
 from bayes_scaling.runs import diverged, load_runs
@@ -56,6 +57,7 @@ def fit(
     chains: int = 4,
     cores: int | None = None,
     group: str = "modality",
+    prior: Mapping[str, Any] | None = None,
     discrepancy: bool = True,
     progressbar: bool = True,
 ) -> xr.DataTree:
@@ -83,6 +85,13 @@ def fit(
         Chains run at a time; as many as there are processors unless said.
     group : str
         The column whose values are the groups of comparable losses; its levels become the dimension ``modality``.
+    prior : dict of pymc_extras.prior.Prior, optional
+        Priors in place of the law's own, by the name of the quantity, on its own scale: ``b_N``, ``b_D``, ``b_S``,
+        ``floor`` (the share of the size term that no sparsity removes), ``k``, ``reference_loss`` (the loss at a
+        modality's reference point), ``share`` (of the size term, irreducible loss and the data term in it: a
+        Dirichlet), ``sigma`` (of log loss). A distribution with numbers for parameters holds in each group by itself;
+        ``Prior("Normal", mu=Prior("Normal", mu=-1.2, sigma=0.3), sigma=Prior("HalfNormal", sigma=0.3),
+        transform="exp")`` pools groups. Priors travel with the posterior, and `update` keeps them.
     discrepancy : bool
         Whether losses beyond the runs carry what the law may miss there (`discrepancy`); coefficients and optima never
         do, and nothing changes inside the range of the runs.
@@ -100,21 +109,23 @@ def fit(
     Raises
     ------
     InputError
-        If the law or the group is not known, a setting is out of range, or the runs are wrong or fewer than a fit can
-        bear.
+        If the law or the group is not known, a setting is out of range, a prior is of an unknown quantity or allows
+        what its quantity cannot be, or the runs are wrong or fewer than a fit can bear.
     """
     for name, value, least in (("seed", seed, 0), ("draws", draws, 4), ("chains", chains, 1)):
         if value < least:
             raise InputError(f"{name} is {value}; it is a whole number of at least {least}")
     known_law = laws.get(law or DEFAULT_LAW)
+    own = stated(prior, known_law)
+    parts = [given(part, own) for part in [laws.get(name) for name in known_law.parts] or [known_law]]
     table = load_runs(grouped(load_runs(runs), group))
     failed = diverged(table)
     finished = table.isel(run=np.flatnonzero(~failed.to_numpy()))
     design = design_of(finished)
-    settings = {"seed": seed, "draws": draws, "chains": chains, "group": group, "discrepancy": discrepancy}
+    settings: dict[str, Any] = {"seed": seed, "draws": draws, "chains": chains, "group": group}
+    settings |= {"discrepancy": discrepancy} | ({"prior": as_json(own)} if own else {})
 
     with Progress(progressbar) as progress:
-        parts = [laws.get(name) for name in known_law.parts] or [known_law]
         fitted = {part.name: _gated(part, design, finished, settings, cores, progress) for part in parts}
         posterior = fitted[known_law.name] if not known_law.parts else _mixed(known_law, fitted, seed)
         found = json.loads(posterior.attrs["diagnostics"])
@@ -134,7 +145,7 @@ def fit(
 
 
 def update(posterior: xr.DataTree, more_runs: Any, *, progressbar: bool = True) -> xr.DataTree:
-    """Refit with runs that came later, under the same law and settings.
+    """Refit with runs that came later, under the same law, priors and settings.
 
     Parameters
     ----------

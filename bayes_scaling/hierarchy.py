@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erfinv, expit, logit, logsumexp
 
-from bayes_scaling.laws.base import Pooled
+from bayes_scaling.laws.base import Grouped, Pooled
 
 __all__ = ["Population", "link", "pool", "unlink"]
 
@@ -29,14 +29,14 @@ DOMINANT_SHARE = 0.6
 """With several levels (modality, structure, own), each in turn carries this share of the variance between groups."""
 
 
-def link(values: Any, pooled: Pooled) -> Any:
+def link(values: Any, prior: Grouped) -> Any:
     """From the quantity's own scale to the scale on which groups are normal."""
-    return np.log(values) if pooled.link == "log" else logit(values)
+    return np.log(values) if prior.link == "log" else logit(values)
 
 
-def unlink(values: Any, pooled: Pooled) -> Any:
+def unlink(values: Any, prior: Grouped) -> Any:
     """From the scale on which groups are normal to the quantity's own scale."""
-    return np.exp(values) if pooled.link == "log" else expit(values)
+    return np.exp(values) if prior.link == "log" else expit(values)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayes_scaling.design import Design
-from bayes_scaling.laws.base import Law, latent_name
+from bayes_scaling.laws.base import Law, Pooled, latent_name
 
 __all__ = ["inputs"]
 
@@ -23,7 +23,7 @@ def inputs(law: Law, design: Design, *, average_spread: bool = False) -> dict[st
     -------
     dict of ndarray
         Columns of the runs (``sparsity``, …, ``log_loss``), how runs, cells and modalities belong together, rough sizes
-        of the losses, which end shares are broken off from, and the precision matrices of the pooled quantities.
+        of the losses, which end shares are broken off from, and means and precision matrices of the pooled quantities.
     """
     data = {name: values for name, values in design.runs.items() if design.pretrained or name != "pretrain_data"}
     data |= {
@@ -33,9 +33,12 @@ def inputs(law: Law, design: Design, *, average_spread: bool = False) -> dict[st
         "last_first": design.wider_in_data,
     }
     for name, prior in design.active(law).items():
+        if not isinstance(prior, Pooled):
+            continue
         population, groups = design.population(prior)
         if average_spread:
             population = population.at_average()
         latent = latent_name(name, prior)
+        data[f"{latent}_mean"] = np.full(len(groups), population.mean)
         data[f"{latent}_precision"], data[f"{latent}_log_det"] = population.precision(groups)
     return data

@@ -6,7 +6,8 @@ from scipy.special import gammaln, logsumexp
 
 from bayes_scaling.design import Design
 from bayes_scaling.hierarchy import Population, link
-from bayes_scaling.laws.base import Law, Pooled, Rough, Shares
+from bayes_scaling.independent import log_density
+from bayes_scaling.laws.base import Grouped, Independent, Law, Rough, Shares
 from bayes_scaling.noise import SIGMA_MEDIAN, SIGMA_SD
 
 __all__ = ["log_prior"]
@@ -36,7 +37,8 @@ def log_prior(posterior: xr.Dataset, law: Law, design: Design) -> xr.Dataset:
         Over ``chain`` and ``draw``; and over ``modality`` where modalities are independent of each other. The sum of
         all is the log prior of a draw.
     """
-    over_modality = ("chain", "draw", "modality")
+    sample = ("chain", "draw")
+    over_modality = (*sample, "modality")
     found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for name, prior in law.priors.items():
         if isinstance(prior, Rough):
@@ -44,32 +46,37 @@ def log_prior(posterior: xr.Dataset, law: Law, design: Design) -> xr.Dataset:
             found[name] = (over_modality, _normal(offset, 0.0, prior.sd))
         elif isinstance(prior, Shares):
             shares = posterior[name].transpose(*over_modality, "term").to_numpy()
-            found[name] = (over_modality, _dirichlet(shares, prior.concentration))
+            found[name] = (over_modality, _dirichlet(shares, np.array(prior.concentrations)))
     for name, prior in design.active(law).items():
         groups = _groups(posterior[name], prior, design)
-        found[name] = (over_modality[:2], _mixture(groups, *design.population(prior)))
-    log_sigma = np.log(posterior["sigma"].transpose(*over_modality).to_numpy())
-    found["sigma"] = (over_modality, _normal(log_sigma, np.log(SIGMA_MEDIAN), SIGMA_SD) - log_sigma)
+        if isinstance(prior, Independent):
+            density = log_density(prior, groups)
+            found[name] = (over_modality, density) if prior.over == ("modality",) else (sample, density.sum(axis=-1))
+            continue
+        groups = link(groups, prior)
+        found[name] = (sample, _mixture(groups, *design.population(prior)))
+    if "sigma" not in law.priors:
+        log_sigma = np.log(posterior["sigma"].transpose(*over_modality).to_numpy())
+        found["sigma"] = (over_modality, _normal(log_sigma, np.log(SIGMA_MEDIAN), SIGMA_SD) - log_sigma)
     return xr.Dataset(found, {dim: posterior[dim] for dim in over_modality if dim in posterior.coords})
 
 
-def _groups(values: xr.DataArray, prior: Pooled, design: Design) -> np.ndarray:
-    """A pooled quantity on its link scale in the groups that the sampler saw, shape (chain, draw, group)."""
+def _groups(values: xr.DataArray, prior: Grouped, design: Design) -> np.ndarray:
+    """A quantity in the groups that the sampler saw, shape (chain, draw, group)."""
     sample = ("chain", "draw")
     if prior.over == ("modality",):
-        return link(values.transpose(*sample, "modality").to_numpy(), prior)
+        return values.transpose(*sample, "modality").to_numpy()
     cells = tuple(design.cells.T[: len(design.cell_dims)])
-    return link(values.transpose(*sample, *design.cell_dims).to_numpy()[(..., *cells)], prior)
+    return values.transpose(*sample, *design.cell_dims).to_numpy()[(..., *cells)]
 
 
 def _normal(values: np.ndarray, mean: float, sd: float) -> np.ndarray:
     return -0.5 * (((values - mean) / sd) ** 2 + _LOG_2PI) - np.log(sd)
 
 
-def _dirichlet(shares: np.ndarray, concentration: float) -> np.ndarray:
-    terms = shares.shape[-1]
-    constant = gammaln(terms * concentration) - terms * gammaln(concentration)
-    return constant + (concentration - 1) * np.log(shares).sum(axis=-1)
+def _dirichlet(shares: np.ndarray, concentration: np.ndarray) -> np.ndarray:
+    constant = gammaln(concentration.sum()) - gammaln(concentration).sum()
+    return constant + ((concentration - 1) * np.log(shares)).sum(axis=-1)
 
 
 def _mixture(groups: np.ndarray, population: Population, members: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bayes_scaling.design import Design
 from bayes_scaling.hierarchy import link
-from bayes_scaling.laws.base import Law, Pooled, Rough, Shares
+from bayes_scaling.laws.base import Grouped, Independent, Law, Pooled, Prior, Rough, Shares
 
 __all__ = ["Misfit", "misfit_of"]
 
@@ -63,7 +63,7 @@ class Misfit:
 
     modality: str
     law: Law
-    priors: Mapping[str, Rough | Shares | Pooled]
+    priors: Mapping[str, Prior]
     cells: np.ndarray
     cell_of_run: np.ndarray
     columns: tuple[np.ndarray, ...]
@@ -83,7 +83,7 @@ class Misfit:
                     width = 1
                 case Shares():
                     width = len(prior.terms) - 1
-                case Pooled():
+                case Pooled() | Independent():
                     width = 1 if prior.over == ("modality",) else len(self.cells)
             found[name] = slice(start, start + width)
             start += width
@@ -92,7 +92,7 @@ class Misfit:
     @cached_property
     def center(self) -> np.ndarray:
         """The priors' centre, with equal shares."""
-        centers = {name: link(p.center, p) for name, p in self.priors.items() if isinstance(p, Pooled)}
+        centers = {name: link(p.center, p) for name, p in self.priors.items() if isinstance(p, Grouped)}
         return np.concatenate([np.full(s.stop - s.start, centers.get(name, 0.0)) for name, s in self.slices.items()])
 
     @cached_property
@@ -107,7 +107,7 @@ class Misfit:
         for name, prior in self.priors.items():
             part = point[self.slices[name]]
             if isinstance(prior, Shares):
-                shares = rng.dirichlet([prior.concentration] * len(prior.terms))
+                shares = rng.dirichlet(prior.concentrations)
                 part += np.log(shares[:-1] / shares[-1])
             else:
                 part += prior.sd * rng.standard_normal(part.size)
@@ -138,15 +138,15 @@ class Misfit:
                     ratios = np.exp(ratios - ratios.real.max(axis=-1, keepdims=True))
                     shares = ratios / ratios.sum(axis=-1, keepdims=True)
                     found |= {term: shares[..., i : i + 1] for i, term in enumerate(prior.terms)}
-                case Pooled(link="log"):
+                case Pooled(link="log") | Independent(link="log"):
                     found[name] = np.exp(values)
-                case Pooled():  # scipy's expit takes no complex numbers
+                case Pooled() | Independent():  # scipy's expit takes no complex numbers
                     found[name] = 1 / (1 + np.exp(-values))
         return found
 
     def loss(self, points: np.ndarray) -> np.ndarray:
         """The law at each run, shape (..., run)."""
-        per_cell = {name for name, p in self.priors.items() if isinstance(p, Pooled) and p.over != ("modality",)}
+        per_cell = {name for name, p in self.priors.items() if isinstance(p, Grouped) and p.over != ("modality",)}
         at_runs: dict[str, Any] = {
             name: value[..., self.cell_of_run] if name in per_cell else value
             for name, value in self.quantities(points).items()
@@ -263,7 +263,7 @@ def misfit_of(law: Law, design: Design, modality: int, *, on_log: bool, delta: f
     return Misfit(
         modality=design.modality[modality],
         law=law,
-        priors={n: p for n, p in law.priors.items() if not isinstance(p, Pooled) or n in active},
+        priors={n: p for n, p in law.priors.items() if not isinstance(p, Grouped) or n in active},
         cells=design.cells[cells],
         cell_of_run=cell_of_run,
         columns=tuple(design.runs[c][mine] for c in ("sparsity", "nonzero_params", "data_seen", "pretrain_data")),

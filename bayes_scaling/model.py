@@ -13,8 +13,10 @@ import pytensor.tensor as pt
 from pymc.distributions.transforms import Transform
 
 from bayes_scaling.design import Design
+from bayes_scaling.hierarchy import link
+from bayes_scaling.independent import distribution, drawn, parameters
 from bayes_scaling.inputs import inputs
-from bayes_scaling.laws.base import Law, Pooled, Rough, Shares, broken_name, latent_name
+from bayes_scaling.laws.base import Grouped, Independent, Law, Pooled, Rough, Shares, broken_name, latent_name
 from bayes_scaling.noise import NOISE_DF, SIGMA_MEDIAN, SIGMA_SD
 
 __all__ = ["build_model"]
@@ -36,9 +38,9 @@ def build_model(law: Law, design: Design) -> pm.Model:
     -------
     pymc.Model
         Free variables: ``reference_loss_offset`` (of the log, from its rough size) and ``share_as_broken`` (shares in
-        the order in which they break off) per modality, the pooled quantities on their link scales (``log_b_N``, …)
-        per modality or cell, and ``sigma`` per modality;
-        observed: log loss per run.
+        the order in which they break off) per modality, the quantities of groups on their link scales (``log_b_N``, …)
+        per modality or cell, and ``sigma`` per modality; a quantity whose prior allows a part only of what it may be
+        goes by its own name. Observed: log loss per run.
     """
     coords = {
         "modality": list(design.modality),
@@ -58,27 +60,36 @@ def build_model(law: Law, design: Design) -> pm.Model:
                 offset = pm.Normal(f"{name}_offset", 0.0, prior.sd, dims="modality")
                 quantities[name] = pt.exp(x["rough_log_loss"] + offset)[modality_of_cell]
             elif isinstance(prior, Shares):
-                # All terms have the same prior, so each modality may have them in the order that suits its runs.
+                # Each modality may have the terms in the order that suits its runs.
                 model.add_coord("broken", range(len(prior.terms)))
-                concentration = np.full(len(prior.terms), prior.concentration)
+                last_first, each = x["last_first"][:, None], np.array(prior.concentrations, dtype=float)
+                alike = len(set(prior.concentrations)) == 1
                 broken = pm.Dirichlet(
-                    broken_name(name), concentration, dims=("modality", "broken"), default_transform=_BrokenStick()
+                    broken_name(name),
+                    each if alike else pt.switch(last_first, each[::-1], each),
+                    dims=("modality", "broken"),
+                    default_transform=_BrokenStick(),
                 )
-                shares = pt.switch(x["last_first"][:, None], broken[:, ::-1], broken)
+                shares = pt.switch(last_first, broken[:, ::-1], broken)
                 by_modality |= {term: shares[:, i] for i, term in enumerate(prior.terms)}
                 quantities |= {term: by_modality[term][modality_of_cell] for term in prior.terms}
         for name, prior in design.active(law).items():
             slope = sum(pt.log(by_modality[factor]) for factor in prior.slope_of)
-            latent = _pooled(latent_name(name, prior), prior, design, x, slope)
-            value = pt.exp(latent) if prior.link == "log" else pt.sigmoid(latent)
+            if isinstance(prior, Independent):
+                value = _independent(name, prior, design, slope)
+            else:
+                value = _unlinked(_pooled(latent_name(name, prior), prior, design, x, slope), prior)
             if prior.over == ("modality",):
                 by_modality[name], value = value, value[modality_of_cell]
             quantities[name] = value
 
+        quantities.pop("sigma", None)
         coefficients = {name: value[cell_of_run] for name, value in law.from_shares(**quantities).items()}
         columns = {name: x[name] for name in ("sparsity", "nonzero_params", "data_seen", "pretrain_data") if name in x}
         loss = law.loss(**columns, **coefficients)
-        sigma = pm.LogNormal("sigma", np.log(SIGMA_MEDIAN), SIGMA_SD, dims="modality")
+        sigma = by_modality.get("sigma")
+        if sigma is None:
+            sigma = pm.LogNormal("sigma", np.log(SIGMA_MEDIAN), SIGMA_SD, dims="modality")
         scale = pt.sqrt(sigma[modality_of_cell][cell_of_run] ** 2 + x["log_loss_se"] ** 2)
         pm.StudentT("observed", nu=NOISE_DF, mu=pt.log(loss), sigma=scale, observed=x["log_loss"], dims="run")
     return model
@@ -86,19 +97,58 @@ def build_model(law: Law, design: Design) -> pm.Model:
 
 def _pooled(name: str, prior: Pooled, design: Design, x: Mapping[str, Any], slope: Any) -> Any:
     """Groups with their population integrated out (see `hierarchy`), sampled along the slope of a term if given."""
-    population, groups = design.population(prior)
     return pm.CustomDist(
         name,
-        population.mean,
+        x[f"{name}_mean"],
         x[f"{name}_precision"],
         x[f"{name}_log_det"],
-        slope if prior.slope_of else np.zeros(len(groups)),
+        slope if prior.slope_of else np.zeros(len(design.groups(prior))),
         logp=_mixture_logp,
         random=_mixture_draw,
-        signature="(),(k,g,g),(k),(g)->(g)",
+        signature="(g),(k,g,g),(k),(g)->(g)",
         default_transform=_AlongSlope() if prior.slope_of else None,
-        dims="modality" if prior.over == ("modality",) else "cell",
+        dims=_dims(prior),
     )
+
+
+def _dims(prior: Grouped) -> str:
+    return "modality" if prior.over == ("modality",) else "cell"
+
+
+def _unlinked(latent: Any, prior: Grouped) -> Any:
+    return pt.exp(latent) if prior.link == "log" else pt.sigmoid(latent)
+
+
+def _independent(name: str, prior: Independent, design: Design, slope: Any) -> Any:
+    """Groups that are alike in nothing but their prior, a distribution of PyMC; in the coordinates of pooled ones
+    unless its bounds forbid that.
+    """
+    if prior.bounded:
+        kind, own_name = getattr(pm, prior.distribution), latent_name(name, prior) if prior.on_link else name
+        value = kind(own_name, **parameters(prior), dims=_dims(prior))
+        return _unlinked(value, prior) if prior.on_link else value
+
+    def logp(latent: Any, slope: Any) -> Any:  # noqa: ARG001
+        if prior.on_link:
+            return pm.logp(distribution(prior), latent).sum(axis=-1)
+        value = _unlinked(latent, prior)
+        log_slope = latent if prior.link == "log" else pt.log(value) + pt.log1p(-value)
+        return (pm.logp(distribution(prior), value) + log_slope).sum(axis=-1)
+
+    def random(slope: Any, rng: np.random.Generator, size: Any = None) -> Any:
+        return link(drawn(prior, (*(size or ()), slope.shape[-1]), rng), prior)
+
+    latent = pm.CustomDist(
+        latent_name(name, prior),
+        slope if prior.slope_of else np.zeros(len(design.groups(prior))),
+        logp=logp,
+        random=random,
+        support_point=lambda rv, size, slope: pt.full_like(rv, float(link(prior.center, prior))),  # noqa: ARG005
+        signature="(g)->(g)",
+        default_transform=_AlongSlope() if prior.slope_of else None,
+        dims=_dims(prior),
+    )
+    return _unlinked(latent, prior)
 
 
 def _mixture_logp(x: Any, mean: Any, precision: Any, log_det: Any, slope: Any) -> Any:  # noqa: ARG001

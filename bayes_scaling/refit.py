@@ -7,6 +7,7 @@ few rounds, and all rounds count (deterministic mixture weights, as in Cornuet e
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bayes_scaling.design import Design, design_of
 from bayes_scaling.discrepancy import SCALE, add_discrepancy
 from bayes_scaling.laws.base import Law
 from bayes_scaling.mixture import mix
+from bayes_scaling.priors import given, stated
 from bayes_scaling.sampling import nuts, whitened
 from bayes_scaling.threads import one_blas_thread
 
@@ -37,7 +39,15 @@ LEAST_ESS = 200
 FALLBACK: dict[str, Any] = {"tune": 400, "target_accept": 0.9, "chains": 4}
 
 
-def refit(runs: xr.Dataset, law: Law, *, seed: int = 0, draws: int = 2000, discrepancy: bool = True) -> xr.DataTree:
+def refit(
+    runs: xr.Dataset,
+    law: Law,
+    *,
+    prior: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    draws: int = 2000,
+    discrepancy: bool = True,
+) -> xr.DataTree:
     """The posterior of a law for a validated run table, with what answering questions needs and no more.
 
     Parameters
@@ -45,6 +55,8 @@ def refit(runs: xr.Dataset, law: Law, *, seed: int = 0, draws: int = 2000, discr
     runs : Dataset
         Finished runs, as `load_runs` returns them, grouped by ``modality``.
     law : Law
+    prior : dict of pymc_extras.prior.Prior, optional
+        As `bayes_scaling.fit` takes it.
     seed : int
     draws : int
         Draws returned, in one chain.
@@ -58,14 +70,15 @@ def refit(runs: xr.Dataset, law: Law, *, seed: int = 0, draws: int = 2000, discr
         ``khat`` and ``ess``, both of importance sampling.
     """
     design = design_of(runs)
+    own = stated(prior, law)
     if law.parts:
-        fitted = {name: _refit(runs, laws.get(name), design, seed, draws) for name in law.parts}
+        fitted = {name: _refit(runs, given(laws.get(name), own), design, seed, draws) for name in law.parts}
         tree = mix(fitted, law, np.random.default_rng([seed, 8]))
         found = {name: json.loads(part.attrs["diagnostics"]) for name, part in fitted.items()}
         weakest = max(found.values(), key=lambda f: f["khat"])
         tree.attrs["diagnostics"] = json.dumps(weakest | {"laws": found})
     else:
-        tree = _refit(runs, law, design, seed, draws)
+        tree = _refit(runs, given(law, own), design, seed, draws)
     add_discrepancy(tree, SCALE if discrepancy else 0.0, np.random.default_rng([seed, 7]))
     return tree
 

@@ -4,7 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-__all__ = ["CELL", "Coefficient", "Law", "Pooled", "Published", "Rough", "Shares", "broken_name", "latent_name"]
+__all__ = [
+    "CELL",
+    "Coefficient",
+    "Grouped",
+    "Independent",
+    "Law",
+    "Pooled",
+    "Prior",
+    "Published",
+    "Rough",
+    "Shares",
+    "broken_name",
+    "latent_name",
+]
 
 CELL = ("modality", "structure")
 """Dimensions of whatever depends on how a network was made sparse; ``strategy`` joins where runs have several."""
@@ -32,12 +45,18 @@ class Shares:
     terms : tuple of str
         Names of the law's terms, which add up to the loss: the size term first, the data term last. The sampler breaks
         them off one after the other, from the end that the runs determine better.
-    concentration : float
-        The same for every term; 1 is uniform over all splits.
+    concentration : float or tuple of float
+        One for every term, or each term's; 1 is uniform over all splits.
     """
 
     terms: tuple[str, ...]
-    concentration: float
+    concentration: float | tuple[float, ...]
+
+    @property
+    def concentrations(self) -> tuple[float, ...]:
+        """Each term's concentration."""
+        each = self.concentration
+        return each if isinstance(each, tuple) else (each,) * len(self.terms)
 
 
 @dataclass(frozen=True)
@@ -76,8 +95,46 @@ class Pooled:
     strategy: str | None = None
 
 
-def latent_name(name: str, prior: Pooled) -> str:
-    """Name of a pooled quantity on its link scale."""
+@dataclass(frozen=True)
+class Independent:
+    """Prior of a quantity that has the same distribution in every group, none of which learns from another.
+
+    Parameters
+    ----------
+    distribution : str
+        Name of a distribution of PyMC.
+    parameters : tuple of (str, float)
+        Its parameters.
+    on_link : bool
+        Whether it is the distribution of the quantity on its link scale, not of the quantity itself.
+    bounded : bool
+        Whether it allows a part only of what the quantity may be, so that the sampler needs its bounds.
+    center, sd : float
+        Its median on the quantity's own scale, and its standard deviation on the link scale.
+    link, over, slope_of, strategy
+        As of `Pooled`.
+    """
+
+    distribution: str
+    parameters: tuple[tuple[str, float], ...]
+    on_link: bool
+    bounded: bool
+    center: float
+    sd: float
+    link: Literal["log", "logit"]
+    over: tuple[str, ...]
+    slope_of: tuple[str, ...] = ()
+    strategy: str | None = None
+
+
+Grouped = Pooled | Independent
+"""Priors of quantities that every group has one of, around a centre on a link scale."""
+
+Prior = Rough | Shares | Grouped
+
+
+def latent_name(name: str, prior: Grouped) -> str:
+    """Name of a quantity of groups on its link scale."""
     return f"{prior.link}_{name}"
 
 
@@ -133,7 +190,7 @@ class Law:
     nested: ClassVar[Mapping[str, float]] = {}
     """Coefficients that make a part that lacks them a case of this law."""
 
-    priors: Mapping[str, Rough | Shares | Pooled] = field(default_factory=dict)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
     def from_shares(self, *, nonzero_params: Any = 1.0, data_seen: Any = 1.0, **quantities: Any) -> dict[str, Any]:
         """Coefficients from the quantities that have priors, for a reference point in the units asked for."""
@@ -142,6 +199,15 @@ class Law:
     # Subclasses spell out their coefficients, which type checkers allow for this signature only.
     def loss(self, *columns: Any, **coefficients: Any) -> Any:
         """Expected held-out loss from ``sparsity``, ``nonzero_params``, ``data_seen`` and ``pretrain_data``."""
+        raise NotImplementedError
+
+    def terms(self, *columns: Any, **coefficients: Any) -> tuple[Any, Any]:
+        """The terms of size and of data, from what `loss` takes; stated beside `loss` by laws that have such terms.
+
+        The loss rises with their sum and depends on its columns in no other way. The size term is a function of
+        sparsity that falls, times a function of size; the data term without pretraining is a power of ``data_seen``.
+        Then optimal sparsity has an explicit inverse (`decide.inverse`); other laws are searched.
+        """
         raise NotImplementedError
 
     def dense_equivalent(self, *columns: Any, **coefficients: Any) -> Any:

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from bayes_scaling.laws.base import Coefficient, Law, Pooled, Published, Rough, Shares
+from bayes_scaling.laws.base import Coefficient, Law, Pooled, Prior, Published
 from bayes_scaling.laws.sparse import PRIORS, Sparse
 
 __all__ = ["Coupled"]
 
 
-def _priors() -> dict[str, Rough | Shares | Pooled]:
+def _priors() -> dict[str, Prior]:
     """Those of `Sparse`, and one for the power, which steepens slopes k times."""
-    priors: dict[str, Rough | Shares | Pooled] = {}
+    priors: dict[str, Prior] = {}
     for name, prior in PRIORS.items():
         if name == "b_N":
             priors["k"] = Pooled(center=1.0, sd=0.3, spread=0.4, link="log", over=("modality",))
@@ -48,7 +48,7 @@ class Coupled(Law):
     }
     published: ClassVar[dict[str, Published]] = {}
 
-    priors: Mapping[str, Rough | Shares | Pooled] = field(default_factory=_priors)
+    priors: Mapping[str, Prior] = field(default_factory=_priors)
 
     def from_shares(self, *, nonzero_params: Any = 1.0, data_seen: Any = 1.0, **quantities: Any) -> dict[str, Any]:
         """Coefficients from loss shares at a reference point.
@@ -85,7 +85,12 @@ class Coupled(Law):
         **coefficients: Any,
     ) -> Any:
         """Expected held-out loss, in nats or the runs' unit; all arguments broadcast."""
-        return Sparse().loss(sparsity, nonzero_params, data_seen, pretrain_data, c=0.0, **coefficients) ** k + c
+        size, data = self.terms(sparsity, nonzero_params, data_seen, pretrain_data, **coefficients)
+        return (size + data) ** k + c
+
+    def terms(self, *columns: Any, k: Any = 1.0, **coefficients: Any) -> tuple[Any, Any]:  # noqa: ARG002
+        """Those of `Sparse`, which are added up before the power is taken."""
+        return Sparse().terms(*columns, **coefficients)
 
     def dense_equivalent(self, sparsity: Any, **coefficients: Any) -> Any:
         """Dense parameters per non-zero parameter at equal loss and data; independent of N, D and k."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from bayes_scaling.laws.base import CELL, Coefficient, Law, Pooled, Published, Rough, Shares
+from bayes_scaling.laws.base import CELL, Coefficient, Law, Pooled, Prior, Published, Rough, Shares
 
 __all__ = ["Sparse"]
 
-PRIORS: dict[str, Rough | Shares | Pooled] = {
+PRIORS: dict[str, Prior] = {
     "reference_loss": Rough(sd=0.5),
     "share": Shares(terms=("size", "irreducible", "data"), concentration=1.5),
     "b_N": Pooled(center=0.3, sd=0.6, spread=0.4, link="log", over=("modality",), slope_of=("size",)),
@@ -68,7 +68,7 @@ class Sparse(Law):
         ),
     }
 
-    priors: Mapping[str, Rough | Shares | Pooled] = field(default_factory=PRIORS.copy)
+    priors: Mapping[str, Prior] = field(default_factory=PRIORS.copy)
 
     def from_shares(self, *, nonzero_params: Any = 1.0, data_seen: Any = 1.0, **quantities: Any) -> dict[str, Any]:
         """Coefficients from loss shares at a reference point.
@@ -106,18 +106,32 @@ class Sparse(Law):
         data_seen: Any,
         pretrain_data: Any = 0.0,
         *,
+        c: Any,
+        **coefficients: Any,
+    ) -> Any:
+        """Expected held-out loss, in the unit of the coefficients; all arguments broadcast."""
+        size, data = self.terms(sparsity, nonzero_params, data_seen, pretrain_data, **coefficients)
+        return size + data + c
+
+    def terms(
+        self,
+        sparsity: Any,
+        nonzero_params: Any,
+        data_seen: Any,
+        pretrain_data: Any = 0.0,
+        *,
         a_S: Any,
         b_S: Any,
         c_S: Any,
         b_N: Any,
         a_D: Any,
         b_D: Any,
-        c: Any,
         rho: Any = 0.0,
-    ) -> Any:
-        """Expected held-out loss, in the unit of the coefficients; all arguments broadcast."""
-        size_term = (a_S * (1 - sparsity) ** b_S + c_S) * nonzero_params ** (-b_N)
-        return size_term + (a_D / (data_seen + rho * pretrain_data)) ** b_D + c
+        c: Any = 0.0,  # noqa: ARG002 - all coefficients are welcome, and the irreducible loss is part of no term
+    ) -> tuple[Any, Any]:
+        """The terms of size and of data, which the irreducible loss is added to."""
+        size = (a_S * (1 - sparsity) ** b_S + c_S) * nonzero_params ** (-b_N)
+        return size, (a_D / (data_seen + rho * pretrain_data)) ** b_D
 
     def dense_equivalent(self, sparsity: Any, *, a_S: Any, b_S: Any, c_S: Any, b_N: Any, **_: Any) -> Any:
         """Dense parameters per non-zero parameter at equal loss and data; independent of N and D."""

@@ -4,7 +4,7 @@ import xarray as xr
 
 from bayes_scaling.design import Design
 from bayes_scaling.hierarchy import link
-from bayes_scaling.laws.base import Law, Pooled
+from bayes_scaling.laws.base import Grouped, Law
 from bayes_scaling.log_prior import log_prior
 from bayes_scaling.notes import Note
 
@@ -74,7 +74,7 @@ def _note(about: dict[str, str], ratio: float, pull: float, push: float) -> Note
     )
 
 
-def _spread(values: xr.DataArray, spec: Pooled) -> xr.DataArray:
+def _spread(values: xr.DataArray, spec: Grouped) -> xr.DataArray:
     return values.copy(data=link(values.to_numpy(), spec)).std(("chain", "draw"))
 
 
@@ -95,7 +95,7 @@ def _sensitivities(posterior: xr.DataTree, law: Law, design: Design, names: list
     return az.psense(tree, group="prior"), az.psense(tree, group="likelihood")
 
 
-def _groups(design: Design, spec: Pooled) -> list[dict[str, str]]:
+def _groups(design: Design, spec: Grouped) -> list[dict[str, str]]:
     """The groups of a quantity that had runs."""
     if spec.over == ("modality",):
         return [{"modality": name} for name in design.modality]

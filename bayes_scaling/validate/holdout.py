@@ -1,6 +1,6 @@
 """Runs held out of one's own sweep, predicted by what is left of it, and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ from bayes_scaling.fit import DEFAULT_LAW
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import Note
+from bayes_scaling.priors import stated
 from bayes_scaling.progress import Progress
 from bayes_scaling.runs import diverged, load_runs
 from bayes_scaling.threads import one_blas_thread
@@ -37,6 +38,7 @@ def holdout(
     seed: int = 0,
     against: Sequence[Against] = ("bootstrap",),
     group: str = "modality",
+    prior: Mapping[str, Any] | None = None,
     discrepancy: bool = True,
     progressbar: bool = True,
 ) -> Holdout:
@@ -69,6 +71,8 @@ def holdout(
         (`bayes_scaling.point_fit`).
     group : str
         The column whose values are the groups of comparable losses.
+    prior : dict of pymc_extras.prior.Prior, optional
+        As `fit` takes it.
     discrepancy : bool
         Whether predictions carry what the law may miss beyond the runs kept, as those of `fit` do.
     progressbar : bool
@@ -85,7 +89,7 @@ def holdout(
         hold any out, or fewer runs are left than a fit can bear.
     """
     known_law = laws.get(law or DEFAULT_LAW)
-    how = _checked(prob, seed, against, discrepancy)
+    how = _checked(prob, seed, against, discrepancy) | {"prior": stated(prior, known_law)}
     if levels is not None and fraction is not None:
         raise InputError(f"levels is {levels} and fraction is {fraction}; one of the two is allowed")
     if levels is not None and levels < 1:
@@ -114,6 +118,7 @@ def kfold(
     seed: int = 0,
     against: Sequence[Against] = ("bootstrap",),
     group: str = "modality",
+    prior: Mapping[str, Any] | None = None,
     discrepancy: bool = True,
     progressbar: bool = True,
 ) -> Holdout:
@@ -123,7 +128,7 @@ def kfold(
 
     Parameters
     ----------
-    runs, law, prob, seed, against, group, discrepancy, progressbar
+    runs, law, prob, seed, against, group, prior, discrepancy, progressbar
         As `holdout` takes them.
     folds : int, optional
         Number of random folds, each with its share of every modality; 5 unless said.
@@ -141,7 +146,7 @@ def kfold(
         As `holdout`, and if leaving a level out would leave nothing of a modality, whose losses no other tells.
     """
     known_law = laws.get(law or DEFAULT_LAW)
-    how = _checked(prob, seed, against, discrepancy)
+    how = _checked(prob, seed, against, discrepancy) | {"prior": stated(prior, known_law)}
     if folds is not None and by is not None:
         raise InputError(f"folds is {folds} and by is {by!r}; one of the two is allowed")
     finished = _finished(runs, group)

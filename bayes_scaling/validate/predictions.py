@@ -1,7 +1,7 @@
 """One refit without some runs, and what it and its rivals say of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -45,6 +45,7 @@ def predictions_of(
     prob: float,
     seed: int,
     against: Sequence[Against] = (),
+    prior: Mapping[str, Any] | None = None,
     discrepancy: bool = True,
 ) -> tuple[xr.Dataset, dict[str, Any], list[Note]]:
     """Fit the runs kept, and predict log losses of those held out.
@@ -58,6 +59,7 @@ def predictions_of(
         Probability of the intervals.
     seed : int
     against : sequence of {"bootstrap"}
+    prior : dict of pymc_extras.prior.Prior, optional
     discrepancy : bool
         Whether predictions carry what the law may miss beyond the runs kept.
 
@@ -77,7 +79,7 @@ def predictions_of(
     """
     from bayes_scaling.refit import refit
 
-    posterior = refit(kept, law, seed=seed, draws=DRAWS, discrepancy=discrepancy)
+    posterior = refit(kept, law, seed=seed, draws=DRAWS, prior=prior, discrepancy=discrepancy)
     loss = predict(posterior, held, "new-run", seed=seed)
     draws = {POSTERIOR: np.log(loss.stack(sample=("chain", "draw")).transpose("sample", "run").to_numpy())}
     notes = [*design_notes(design_of(kept), kept), *_fit_notes(posterior), *read_notes(loss.attrs)]

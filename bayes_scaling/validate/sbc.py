@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +13,7 @@ import xarray as xr
 from bayes_scaling import laws
 from bayes_scaling.design import design_of, grouped
 from bayes_scaling.errors import InputError
+from bayes_scaling.priors import given, stated
 from bayes_scaling.progress import Progress
 from bayes_scaling.runs import diverged, load_runs
 from bayes_scaling.threads import one_blas_thread
@@ -119,6 +120,7 @@ def sbc(
     kind: Kind = "prior",
     posterior: xr.DataTree | None = None,
     group: str = "modality",
+    prior: Mapping[str, Any] | None = None,
     store: str | os.PathLike[str] | None = None,
     progressbar: bool = True,
 ) -> SBC:
@@ -150,6 +152,8 @@ def sbc(
         For ``posterior``: that of the same runs under the same law; fitted here unless given.
     group : str
         The column whose values are the groups of comparable losses.
+    prior : dict of pymc_extras.prior.Prior, optional
+        As `fit` takes it.
     store : path, optional
         A folder for finished simulations. A run that was interrupted goes on there, and a longer one adds to it.
     progressbar : bool
@@ -170,7 +174,7 @@ def sbc(
     Talts, Betancourt, Simpson, Vehtari, Gelman, arXiv:1804.06788; Säilynoja et al., arXiv:2502.03279, for truths from a
     posterior; Säilynoja, Bürkner, Vehtari, arXiv:2103.10522, for the bands.
     """
-    problem = _problem(design, law, seed, of, budgets, kind, posterior, group, simulations)
+    problem = _problem(design, law, seed, of, budgets, kind, posterior, group, prior, simulations)
     folder = None if store is None else _opened(Path(store), problem)
     results = []
     with one_blas_thread(), Progress(progressbar) as progress:
@@ -189,6 +193,7 @@ def _problem(
     kind: Kind,
     posterior: xr.DataTree | None,
     group: str,
+    prior: Mapping[str, Any] | None,
     simulations: int,
 ) -> Problem:
     """What all simulations share, checked."""
@@ -214,9 +219,10 @@ def _problem(
     if kind == "posterior" and posterior is None:
         from bayes_scaling.refit import refit
 
-        posterior = refit(finished, known_law, seed=seed)
+        posterior = refit(finished, known_law, prior=prior, seed=seed)
     if posterior is not None:
         _check_posterior(posterior, law, finished)
+    known_law = given(known_law, stated(prior, known_law))
     return Problem(known_law, design_of(finished), finished, kind, posterior, tuple(of), tuple(budgets), seed)
 
 
