@@ -70,9 +70,15 @@ class Population:
         inverse = np.linalg.inv(self.covariance()[:, groups][:, :, groups])
         return inverse, np.linalg.slogdet(inverse)[1]
 
-    def at_average(self) -> "Population":
-        """The population with all nodes replaced by the one that has their mean covariance."""
-        return replace(self, scales=np.sqrt((self.scales**2).mean(axis=0, keepdims=True)))
+    def at_average(self, weight: np.ndarray | None = None) -> "Population":
+        """The population with all nodes replaced by the one that has their mean covariance.
+
+        Parameters
+        ----------
+        weight : ndarray, shape (node,), optional
+            Of each node; all alike unless given.
+        """
+        return replace(self, scales=np.sqrt(np.average(self.scales**2, axis=0, weights=weight)[None]))
 
     def recover(
         self, values: np.ndarray, groups: np.ndarray, rng: np.random.Generator
@@ -98,7 +104,7 @@ class Population:
         """
         precision, log_det = self.precision(groups)
         centred = values - self.mean
-        log_weight = 0.5 * log_det - 0.5 * np.einsum("di,kij,dj->dk", centred, precision, centred)
+        log_weight = 0.5 * log_det - 0.5 * np.einsum("di,kij,dj->dk", centred, precision, centred, optimize=True)
         weight = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
         node = (weight.cumsum(axis=1) < rng.random(len(values))[:, None]).sum(axis=1).clip(max=len(self.scales) - 1)
 

@@ -1,5 +1,7 @@
 """What a model reads beside its parameters: every array that depends on the runs, by name."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bayes_scaling.design import Design
@@ -8,16 +10,19 @@ from bayes_scaling.laws.base import Law, Pooled, latent_name
 __all__ = ["inputs"]
 
 
-def inputs(law: Law, design: Design, *, average_spread: bool = False) -> dict[str, np.ndarray]:
+def inputs(
+    law: Law, design: Design, *, average_spread: Mapping[str, np.ndarray | None] | None = None
+) -> dict[str, np.ndarray]:
     """The data of a law's model.
 
     Parameters
     ----------
     law : Law
     design : Design
-    average_spread : bool
-        Whether populations have their average spread instead of a grid of spreads. With the grid, the density has a
-        spike where all groups are equal, which holds little of the posterior but is its mode.
+    average_spread : dict of ndarray, optional
+        Weights of the grid of spreads, by quantity; all alike where there are none. Populations then have their average
+        spread instead of the grid. With the grid, the density has a spike where all groups are equal, which holds
+        little of the posterior but is its mode.
 
     Returns
     -------
@@ -36,8 +41,8 @@ def inputs(law: Law, design: Design, *, average_spread: bool = False) -> dict[st
         if not isinstance(prior, Pooled):
             continue
         population, groups = design.population(prior)
-        if average_spread:
-            population = population.at_average()
+        if average_spread is not None:
+            population = population.at_average(average_spread.get(name))
         latent = latent_name(name, prior)
         data[f"{latent}_mean"] = np.full(len(groups), population.mean)
         data[f"{latent}_precision"], data[f"{latent}_log_det"] = population.precision(groups)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import softmax
 
 from bayes_scaling.compiled import Compiled, Density, split
 from bayes_scaling.design import Design
 from bayes_scaling.inputs import inputs
-from bayes_scaling.laws.base import Law
+from bayes_scaling.laws.base import Grouped, Law, Pooled, latent_name
 
 __all__ = ["nuts", "whitened"]
 
@@ -19,6 +20,12 @@ FLATTEST = 0.1
 
 SEARCHES, START_SD = 6, 0.5
 """Searches for the mode, and how far around the model's initial point they start."""
+
+FEW_GROUPS = 4
+"""Up to so many groups, the prior of the spread between them says as much of it as they do."""
+
+ROUNDS = 3
+"""Of finding the spread that many groups make likely."""
 
 STEP = 1e-4
 """Half-width of the differences of gradients that make the Hessian."""
@@ -29,7 +36,9 @@ _STATS = ("depth", "diverging", "energy", "logp", "maxdepth_reached", "mean_tree
 def whitened(code: Compiled, law: Law, design: Design) -> Density:
     """A model's density in coordinates in which it is about a standard normal.
 
-    These are centred and scaled at the mode that it has when populations have their average spread.
+    These are centred and scaled at the mode that it has when populations have their average spread. Many groups know
+    their spread far better than its prior does: there spreads count by how likely they make the runs, which is worked
+    out around that mode in a few rounds.
 
     Searches start from the model's initial point and around it, since single ones stop early on this kind of surface;
     the best is followed once more in coordinates that its own curvature has made even.
@@ -44,16 +53,49 @@ def whitened(code: Compiled, law: Law, design: Design) -> Density:
     -------
     Density
     """
-    density = Density(code, inputs(law, design, average_spread=True))
+    density = Density(code, inputs(law, design, average_spread={}))
     first = np.array(density.code.start)
     rng = np.random.default_rng(0)
     starts = [first, *(first + rng.normal(0, START_SD, (SEARCHES - 1, len(first))))]
     found = [_search(density, start) for start in starts]
-    best = max(found, key=lambda point: density(point)[0])
-    for _ in range(2):
-        even = density.moved(best, _root(density, best))
-        best = even.centre + even.root @ _search(even, np.zeros(len(first)))
-    return Density(code, inputs(law, design), best, _root(density, best))
+    even = _even(density, max(found, key=lambda point: density(point)[0]), times=2)
+    crowded = [name for name, prior in design.active(law).items() if _crowded(prior, design)]
+    for _ in range(ROUNDS if crowded else 0):
+        spreads = {name: _likely_spreads(even, name, law, design) for name in crowded}
+        even = _even(Density(code, inputs(law, design, average_spread=spreads)), even.centre, times=1)
+    return Density(code, inputs(law, design), even.centre, even.root)
+
+
+def _even(density: Density, point: np.ndarray, times: int) -> Density:
+    """The density in coordinates that its curvature at its mode makes even, climbing there from a point nearby."""
+    for _ in range(times):
+        even = density.moved(point, _root(density, point))
+        point = even.centre + even.root @ _search(even, np.zeros(len(point)))
+    return density.moved(point, _root(density, point))
+
+
+def _crowded(prior: Grouped, design: Design) -> bool:
+    return isinstance(prior, Pooled) and len(design.groups(prior)) > FEW_GROUPS
+
+
+def _likely_spreads(even: Density, name: str, law: Law, design: Design) -> np.ndarray:
+    """Weights of a population's spreads: how likely the runs are under each, to second order around the mode."""
+    prior = design.active(law)[name]
+    assert isinstance(prior, Pooled)
+    latent = latent_name(name, prior)
+    steps = STEP * np.eye(even.code.dim)
+    ahead, behind = even.variables(steps)[latent], even.variables(-steps)[latent]
+    jacobian = (ahead - behind).T / (2 * STEP)
+    population, groups = design.population(prior)
+    precision = np.linalg.inv(jacobian @ jacobian.T)
+    pull = precision @ (even.variables(np.zeros(even.code.dim))[latent] - population.mean)
+    # What the runs alone say of the groups is what is left without the population of now.
+    values, vectors = np.linalg.eigh(precision - even.data[f"{latent}_precision"][0])
+    from_runs = (vectors * np.maximum(values, 0)) @ vectors.T
+    within, log_det = population.precision(groups)
+    total = within + from_runs
+    evidence = log_det - np.linalg.slogdet(total)[1] + np.linalg.solve(total, pull) @ pull
+    return softmax(evidence / 2)
 
 
 def _search(density: Density, start: np.ndarray) -> np.ndarray:

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
-from helpers import two_modalities
+from helpers import one_modality, two_modalities
+from scipy import stats
+from scipy.special import softmax
 
 import bayes_scaling as bs
 from bayes_scaling import laws
 from bayes_scaling.compiled import compiled_model
 from bayes_scaling.design import design_of
 from bayes_scaling.model import build_model
-from bayes_scaling.sampling import nuts, whitened
+from bayes_scaling.sampling import _likely_spreads, nuts, whitened
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +43,11 @@ def test_whitened_coordinates_are_about_standard(density, sampled):
 
 
 def test_shapes_and_statistics(density, sampled):
-    drawn, stats = sampled
+    drawn, statistics = sampled
     assert {name: values.shape[:2] for name, values in drawn.items()} == dict.fromkeys(density.code.names, (2, 500))
-    assert dict(stats.sizes) == {"chain": 2, "draw": 500}
-    assert {"diverging", "maxdepth_reached", "energy", "lp", "n_steps"} <= set(stats.data_vars)
-    assert stats["diverging"].dtype == bool
+    assert dict(statistics.sizes) == {"chain": 2, "draw": 500}
+    assert {"diverging", "maxdepth_reached", "energy", "lp", "n_steps"} <= set(statistics.data_vars)
+    assert statistics["diverging"].dtype == bool
     np.testing.assert_allclose(drawn["share_as_broken"].sum(axis=-1), 1)
 
 
@@ -56,3 +58,39 @@ def test_the_seed_decides(density, sampled):
     for name, values in sampled[0].items():
         np.testing.assert_array_equal(values, again[name])
         assert not np.array_equal(values, other[name])
+
+
+class Linear:
+    """Stands for a density in even coordinates: groups are a linear map of them, drawn from some prior and runs."""
+
+    def __init__(self, law, design, spread, from_runs, observed):
+        prior = law.priors["b_N"]
+        population, groups = design.population(prior)
+        weight = np.exp(-np.abs(population.scales[:, 0] - spread) / 1e-3)
+        self.population, self.groups = population, groups
+        now = population.at_average(weight / weight.sum()).precision(groups)[0]
+        self.data = {"log_b_N_precision": now}
+        precision = now[0] + from_runs
+        self.mean = population.mean + np.linalg.solve(precision, from_runs @ (observed - population.mean))
+        self.root = np.linalg.cholesky(np.linalg.inv(precision))
+        self.code = type("Code", (), {"dim": len(groups)})
+
+    def variables(self, z):
+        return {"log_b_N": self.mean + z @ self.root.T}
+
+
+@pytest.mark.parametrize("spread", [0.06, 0.4])
+def test_spreads_are_weighed_by_how_likely_they_make_the_runs(spread):
+    rows = [row | {"modality": f"group {i % 30}"} for i, row in enumerate(one_modality() * 9)]
+    design = design_of(bs.load_runs([row | {"run_id": str(i)} for i, row in enumerate(rows)]))
+    rng = np.random.default_rng(3)
+    noise = rng.uniform(0.02, 0.5, 30)
+    law = laws.get("sparse")
+    observed = -1.2 + rng.normal(0, 0.1, 30) + rng.normal(0, noise)
+    density = Linear(law, design, spread, np.diag(noise**-2), observed)
+    found = _likely_spreads(density, "b_N", law, design)
+    covariances = density.population.covariance()[:, density.groups][:, :, density.groups]
+    mean = np.full(30, density.population.mean)
+    exact = [stats.multivariate_normal.logpdf(observed, mean, k + np.diag(noise**2)) for k in covariances]
+    # Whatever the spread that it starts from.
+    np.testing.assert_allclose(found, softmax(exact), rtol=1e-6, atol=1e-12)
