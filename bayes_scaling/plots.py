@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.decide import costs
-from bayes_scaling.decide.optimum import optimal_sparsity
+from bayes_scaling.decide.optimum import cost_of, optimal_sparsity
 from bayes_scaling.decide.question import FLOPS_PER_UNIT
 from bayes_scaling.display import count
 from bayes_scaling.groups import law_of
@@ -162,7 +162,7 @@ def plot_optimal_sparsity(
                 ax.plot(budgets, median, color=colour, label=_text(modality))
             else:
                 ax.plot(budgets, (here > 0).mean(("chain", "draw")), color=colour, label=_text(modality))
-            ax.axvline(_largest_budget(runs, modality, per_unit, costs.get(cost)), color=colour, ls=":", lw=1)
+            ax.axvline(_largest_budget(runs, modality, per_unit, cost_of(posterior, cost)), color=colour, ls=":", lw=1)
         if free:
             largest = float(runs["sparsity"].where(runs["structure"] == name, 0.0).max())
             ax.axhline(largest, color="0.5", ls="--", lw=0.8, zorder=0)

@@ -1,29 +1,30 @@
 """Optimal sparsity at a fixed number of non-zero parameters and a fixed training budget."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_scaling.decide import costs
+from bayes_scaling.decide.budget import budget_notes, check_budget
+from bayes_scaling.decide.inverse import invert, solvable
 from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.search import END, search
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
 from bayes_scaling.laws.base import Law
-from bayes_scaling.notes import write_notes
+from bayes_scaling.notes import Note, write_notes
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
-__all__ = ["check_start", "optimal_sparsity", "optimum_of"]
+__all__ = ["LARGEST", "check_start", "cost_of", "optima", "optimal_sparsity", "optimum_notes", "optimum_of"]
 
-STEEPEST = 14.0
-"""Search up to a density of e^-14, one weight in a million; nearer to 1, rounding of 1 - S hides the slope."""
+LARGEST = -np.expm1(-END)
+"""Sparsity at the end of the search."""
 
-GRID = 0.25
-"""Spacing of the points in log density between which the optimum is refined."""
-
-STEP = 1e-5
-"""Half the step of the central difference in log density: rounding and truncation errors are both about 1e-11."""
+CHUNK = 500_000
+"""Optima that are worked out at once, so that memory is what the answer takes and a few tens of megabytes."""
 
 
 def optimal_sparsity(
@@ -37,8 +38,9 @@ def optimal_sparsity(
     cost: str | costs.Cost = "gradual",
     flops_per_unit: float | None = None,
     pretrain_data: float = 0.0,
+    serve_tokens: float = 0.0,
 ) -> xr.DataArray:
-    """The sparsity that minimises each draw's own law, at fixed non-zero parameters and training compute.
+    """The sparsity that minimises each draw's own law, at fixed non-zero parameters and compute.
 
     Parameters
     ----------
@@ -48,39 +50,63 @@ def optimal_sparsity(
         Non-zero parameters at the end of training. A sequence becomes the dimension ``nonzero_params``; DataArrays
         broadcast by name.
     train_flops : float, sequence or DataArray
-        Training budget in FLOPs, likewise.
+        Budget in FLOPs, likewise: of training, and of serving where ``serve_tokens`` says so.
     modality, structure : str or sequence of str, optional
         Which; all that the posterior has unless said. One name drops the dimension.
     strategy : str
         ``scratch`` or ``pretrained``.
     cost : str or Cost
-        How sparsity changes the cost of training; see `decide.costs`.
+        How sparsity changes the cost of training; see `decide.costs`. ``measured`` is measured on the posterior's runs.
     flops_per_unit : float, optional
         FLOPs per non-zero parameter and token or example; 6 unless said.
     pretrain_data : float
         For ``pretrained``: tokens or examples of the dense phase.
+    serve_tokens : float
+        Tokens or examples served over the model's life, each at a third of ``flops_per_unit``, on the same budget.
 
     Returns
     -------
     DataArray
         Sparsity in [0, 1) over (``chain``, ``draw``, …). An n:m pattern has the choices 0 and 1 - n/m only. Nothing
-        keeps an optimum inside the sparsities that were trained. The attribute ``notes`` says which pairs are
-        answered from the population.
+        keeps an optimum inside the sparsities that were trained. The attributes ``share_at_zero`` and
+        ``share_at_end`` say how many of the optima lie at 0 and at the end of the search (one weight in a million
+        left), ``share_several_minima`` how many are the lower of two minima; ``notes`` say which pairs are answered
+        from the population, and what limits the answer.
 
     Raises
     ------
     InputError
-        If a modality or strategy is not in the posterior, a size or budget is not positive, or the cost is not known.
+        If a modality or strategy is not in the posterior, a size or budget is not positive, a budget pays for less
+        than one token or example, or the cost is not known.
     """
-    question = Question.of(nonzero_params, train_flops, cost, flops_per_unit, check_start(strategy, pretrain_data))
+    start = check_start(strategy, pretrain_data)
+    how = cost_of(posterior, cost)
+    question = Question.of(nonzero_params, train_flops, how, flops_per_unit, start, serve_tokens)
+    check_budget(question)
     law = law_of(posterior)
     names = [check_structure(name) for name in names_of(posterior, "structure", structure)]
-    each = [optimum_of(law, coefficients(posterior, modality, n, strategy), question, n) for n in names]
-    best = each[0] if isinstance(structure, str) else xr.concat(each, dim=xr.Variable("structure", names))
+    found = [optima(law, coefficients(posterior, modality, n, strategy), question, n) for n in names]
+    best, several = (
+        each[0] if isinstance(structure, str) else xr.concat(each, dim=xr.Variable("structure", names))
+        for each in zip(*found, strict=True)
+    )
     best = best.transpose("chain", "draw", "modality", "structure", ..., missing_dims="ignore")
-    best.attrs = {"units": "1", "long_name": "optimal sparsity", "cost": question.cost.name}
-    pairs = [(m, s) for m in names_of(posterior, "modality", modality) for s in names]
-    write_notes(best.attrs, unseen_notes(posterior, pairs))
+    best.attrs = {
+        "units": "1",
+        "long_name": "optimal sparsity",
+        "cost": how.name,
+        "share_at_zero": float((best == 0).mean()),
+        "share_at_end": float((best >= LARGEST).mean()),
+        "share_several_minima": float(several.mean()),
+    }
+    modalities = names_of(posterior, "modality", modality)
+    pairs = [(m, s) for m in modalities for s in names]
+    notes = unseen_notes(posterior, pairs)
+    for m in modalities:
+        notes += budget_notes(posterior, question, m)
+    for m, s in pairs:
+        notes += optimum_notes(_at(best, m, s), _at(several, m, s), m, s)
+    write_notes(best.attrs, notes)
     return best.rename("optimal_sparsity")
 
 
@@ -101,41 +127,95 @@ def check_start(strategy: str, pretrain_data: float) -> float:
     return pretrain_data
 
 
+def cost_of(posterior: xr.DataTree, cost: str | costs.Cost) -> costs.Cost:
+    """The cost model of that name, measured on the posterior's runs where it is one that is measured."""
+    return costs.get(cost, posterior["runs"].to_dataset() if "runs" in posterior.children else None)
+
+
+def optimum_notes(best: xr.DataArray, several: xr.DataArray, modality: str, structure: str) -> list[Note]:
+    """What the search met in one modality and structure."""
+    at_end, more = float((best >= LARGEST).mean()), float(several.mean())
+    about = {"modality": modality, "structure": structure}
+    notes = []
+    if at_end > 0:
+        notes.append(
+            Note(
+                "optimum_unbounded",
+                "warning",
+                f"{at_end:.2%} of the draws of {modality}, {structure} have no optimum below sparsity {LARGEST:.6f}, "
+                "where the search ends: under this cost they always want more sparsity.",
+                about,
+                {"share": at_end},
+            )
+        )
+    if more > 0:
+        notes.append(
+            Note(
+                "several_minima",
+                "info",
+                f"In {more:.2%} of the draws of {modality}, {structure} the loss has more than one minimum over "
+                "sparsity; the optimum is the lowest.",
+                about,
+                {"share": more},
+            )
+        )
+    return notes
+
+
 def optimum_of(law: Law, at: dict[str, xr.DataArray], question: Question, structure: str) -> xr.DataArray:
     """The optimum of each draw for one structure."""
+    return optima(law, at, question, structure)[0]
+
+
+def optima(
+    law: Law, at: dict[str, xr.DataArray], question: Question, structure: str
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """The optimum of each draw for one structure, and whether it is one of several local minima."""
+    question = replace(question, cost=question.cost.for_structure(structure))
     fixed = pattern_sparsity(structure)
     if fixed is not None:
-        return xr.where(question.loss(law, at, fixed) < question.loss(law, at, 0.0), fixed, 0.0)
-    return _continuous(law, at, question)
+        best = xr.where(question.loss(law, at, fixed) < question.loss(law, at, 0.0), fixed, 0.0)
+        return best, xr.zeros_like(best, dtype=bool)
+    explicit = solvable(law, question)
+    found = [_continuous(law, *part, explicit) for part in _parts(at, question)]
+    best, several = (each[0] if len(each) == 1 else xr.concat(each, "draw") for each in zip(*found, strict=True))
+    return best, several
 
 
-def _continuous(law: Law, at: dict[str, xr.DataArray], question: Question) -> xr.DataArray:
-    """The best point of a grid in t = -log(1 - S), refined to the root of the slope beside it.
+def _continuous(
+    law: Law, at: dict[str, xr.DataArray], question: Question, explicit: bool
+) -> tuple[xr.DataArray, xr.DataArray]:
+    t = invert(law, at, question) if explicit else None
+    if t is None:
+        t, several = search(law, at, question)
+    else:
+        several = xr.zeros_like(t, dtype=bool)
+    return t.copy(data=-np.expm1(-t.to_numpy())), several
 
-    From scratch there is one minimum. A pretrained start has learnt something from no data at all, so there the loss
-    may turn again towards full sparsity, and the grid finds the lower of two minima.
-    """
-    from scipy.optimize import elementwise
 
-    names = list(at)
-    size, budget, *values = xr.broadcast(question.nonzero_params, question.train_flops, *at.values())
-    template = values[0]
-    arrays = [v.transpose(*template.dims).to_numpy().ravel() for v in (size, budget, *values)]
+def _at(values: xr.DataArray, modality: str, structure: str) -> xr.DataArray:
+    """The part for one modality and structure; a name that was asked for alone is no dimension."""
+    return values.sel({d: n for d, n in (("modality", modality), ("structure", structure)) if d in values.dims})
 
-    def loss(t: np.ndarray, size: np.ndarray, budget: np.ndarray, *values: np.ndarray) -> np.ndarray:
-        here = Question(size, budget, question.cost, question.flops_per_unit, question.pretrain_data)
-        return here.loss(law, dict(zip(names, values, strict=True)), -np.expm1(-t))
 
-    def slope(t: np.ndarray, *args: np.ndarray) -> np.ndarray:
-        return loss(t + STEP, *args) - loss(t - STEP, *args)
+def _parts(at: dict[str, xr.DataArray], question: Question) -> list[tuple[dict[str, xr.DataArray], Question]]:
+    """Coefficients and question in slices of draws."""
+    everything = (*at.values(), question.nonzero_params, question.train_flops)
+    sizes = {dim: size for values in everything for dim, size in values.sizes.items()}
+    draws = sizes.pop("draw", 1)
+    step = max(1, int(CHUNK / np.prod(list(sizes.values()))))
 
-    t, least = np.zeros(template.size), loss(np.zeros(1), *arrays)
-    for point in np.arange(GRID, STEEPEST, GRID):
-        here = loss(np.full(1, point), *arrays)
-        t, least = np.where(here < least, point, t), np.fmin(here, least)
-    left, right = np.maximum(t - GRID, 0.0), t + GRID
-    inside = slope(left, *arrays) < 0  # otherwise loss rises from sparsity 0 on
-    if inside.any():
-        found = elementwise.find_root(slope, (left[inside], right[inside]), args=tuple(a[inside] for a in arrays))
-        t[inside] = np.where(found.status == 0, found.x, t[inside])  # at the end of the grid there is no root
-    return template.copy(data=-np.expm1(-t).reshape(template.shape))
+    def part(values: xr.DataArray, first: int) -> xr.DataArray:
+        return values.isel(draw=slice(first, first + step)) if "draw" in values.dims else values
+
+    return [
+        (
+            {name: part(values, first) for name, values in at.items()},
+            replace(
+                question,
+                nonzero_params=part(question.nonzero_params, first),
+                train_flops=part(question.train_flops, first),
+            ),
+        )
+        for first in range(0, draws, step)
+    ]

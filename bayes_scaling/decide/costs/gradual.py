@@ -51,3 +51,7 @@ class Gradual(Cost):
         ramp = 1 - sparsity * self.power / (self.power + 1)
         density = self.start + (self.end - self.start) * ramp + (1 - self.end) * (1 - sparsity)
         return density / (1 - sparsity)
+
+    def sparse_share(self, sparsity: Any) -> Any:
+        """What comes after the ramp's end, where there are zeros."""
+        return (sparsity > 0) * (1 - self.end) / self.multiplier(sparsity)
