@@ -11,7 +11,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.hierarchy import Population, pool
 from bayes_scaling.laws.base import Grouped, Law, Pooled
 
-__all__ = ["FEWEST_RUNS", "Design", "design_of", "grouped"]
+__all__ = ["FEWEST_RUNS", "Design", "design_of", "grouped", "log_loss_se"]
 
 FEWEST_RUNS = 8
 """One more than the coefficients of one modality and structure."""
@@ -107,6 +107,19 @@ class Design:
         return np.arange(len(self.modality)) if prior.over == ("modality",) else self.sampled_cells
 
 
+def log_loss_se(runs: xr.Dataset, loss: np.ndarray) -> np.ndarray:
+    """Standard errors of log losses that runs state; 0 where they do not.
+
+    Parameters
+    ----------
+    runs : Dataset
+    loss : ndarray, shape (run,)
+        The runs' losses, or predictions of them, which a ``loss_se`` is relative to.
+    """
+    stated = runs["loss_se"].fillna(0.0).to_numpy() if "loss_se" in runs else 0.0
+    return np.broadcast_to(stated / loss, loss.shape).astype(float)
+
+
 def design_of(runs: xr.Dataset) -> Design:
     """The design of finished runs.
 
@@ -161,7 +174,6 @@ def design_of(runs: xr.Dataset) -> Design:
         "nonzero_params": np.array([np.exp(np.log(nonzero_params[k]).mean()) for k in members]),
         "data_seen": np.array([np.exp(np.log(data_seen[k]).mean()) for k in members]),
     }
-    relative_se = runs["loss_se"].fillna(0.0).to_numpy() / runs["loss"].to_numpy() if "loss_se" in runs else 0.0
     return Design(
         modality=modality,
         structure=structure,
@@ -175,7 +187,7 @@ def design_of(runs: xr.Dataset) -> Design:
             "data_seen": data_seen / reference["data_seen"][m],
             "pretrain_data": pretrain_data(runs) / reference["data_seen"][m],
             "log_loss": log_loss,
-            "log_loss_se": np.broadcast_to(relative_se, log_loss.shape).astype(float),
+            "log_loss_se": log_loss_se(runs, runs["loss"].to_numpy()),
         },
         **reference,
     )

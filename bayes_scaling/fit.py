@@ -22,9 +22,8 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
 from bayes_scaling.log_prior import log_prior
 from bayes_scaling.mixture import mix
-from bayes_scaling.noise import draw_noise, log_density
 from bayes_scaling.notes import read_notes, write_notes
-from bayes_scaling.predict import expected_loss, noise_scale
+from bayes_scaling.pointwise import MOST_NUMBERS, add_pointwise
 from bayes_scaling.priors import as_json, given, stated
 from bayes_scaling.progress import Progress
 from bayes_scaling.review import review
@@ -37,15 +36,15 @@ __all__ = ["fit", "update"]
 DEFAULT_LAW = "sparse+coupled"
 PRIOR_DRAWS = 1000
 
-POINTWISE = 4e7
-"""Most numbers in a group over draws and runs, 320 MB; beyond 10,000 runs it has fewer draws than the posterior."""
-
 MANY_RUNS = 3000
 """From here on a draw costs more than keeping it, and posteriors are close to normal: no draw is thinned away."""
 
 FIRST_TRY = {"tune": 400, "target_accept": 0.9, "thin": 2}
 STRICTER = {"tune": 2000, "target_accept": 0.99, "thin": 4}
-"""Settings of the one refit; it also keeps twice as many draws, since too few effective ones is one way to fail."""
+LONGER = {"tune": 1000, "target_accept": 0.9, "thin": 6}
+TOO_SHORT = {"gate_rhat", "gate_ess_bulk", "gate_ess_tail"}
+"""Settings of the one refit, which also keeps twice as many draws. Where chains were only too short, by these notes,
+they get longer; where the sampler could not follow the posterior, its steps get smaller, which takes more of them."""
 
 
 def fit(
@@ -102,8 +101,8 @@ def fit(
     -------
     DataTree
         An ArviZ posterior with the groups ``posterior`` (coefficients in physical units, over ``chain``, ``draw``,
-        ``modality`` and ``structure``), ``sample_stats``, ``posterior_predictive``, ``log_likelihood``,
-        ``observed_data`` and ``constant_data`` (over ``run``; log loss in nats of log), ``prior``,
+        ``modality`` and ``structure``), ``sample_stats``, ``posterior_predictive``, ``prior_predictive``,
+        ``log_likelihood``, ``observed_data`` and ``constant_data`` (over ``run``; log loss in nats of log), ``prior``,
         ``unseen_structure`` and ``runs``. Law, settings, diagnostics and notes are JSON in its attributes.
 
     Raises
@@ -133,9 +132,9 @@ def fit(
         progress.say("pointwise likelihood and posterior predictive")
         posterior["runs"] = xr.DataTree(table)
         few = _thinned(posterior, finished.sizes["run"])
-        _add_pointwise(few, design, finished, seed)
-        for group in ("observed_data", "posterior_predictive", "log_likelihood"):
-            posterior[group] = few[group]
+        add_pointwise(few, finished, design.runs["log_loss_se"], seed)
+        for name in ("observed_data", "posterior_predictive", "log_likelihood", "prior_predictive"):
+            posterior[name] = few[name]
         posterior.attrs |= {"settings": json.dumps(settings), "versions": json.dumps(_versions())}
         few.attrs |= posterior.attrs
         progress.say("looking for what the law misses")
@@ -189,7 +188,8 @@ def _gated(
     if not found["ok"]:
         progress.say("diagnostics failed; fitting once more with stricter settings")
         again = dict(settings) | {"draws": 2 * settings["draws"]}
-        posterior = _fit_once(law, design, runs, STRICTER, again, cores, progress)
+        stricter = LONGER if {note.code for note in gate_notes(found)} <= TOO_SHORT else STRICTER
+        posterior = _fit_once(law, design, runs, stricter, again, cores, progress)
         found = diagnose(posterior)
     posterior.attrs["diagnostics"] = json.dumps(found)
     return posterior
@@ -241,7 +241,7 @@ def _fit_once(
 def _thinned(posterior: xr.DataTree, runs: int) -> xr.DataTree:
     """The posterior with as many draws as numbers per draw and run are affordable; usually all."""
     sizes = posterior["posterior"].sizes
-    every = math.ceil(sizes["chain"] * sizes["draw"] * runs / POINTWISE)
+    every = math.ceil(sizes["chain"] * sizes["draw"] * runs / MOST_NUMBERS)
     groups = {}
     for name, node in posterior.children.items():
         group = node.to_dataset()
@@ -250,19 +250,6 @@ def _thinned(posterior: xr.DataTree, runs: int) -> xr.DataTree:
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = dict(posterior.attrs)
     return tree
-
-
-def _add_pointwise(tree: xr.DataTree, design: Design, runs: xr.Dataset, seed: int) -> None:
-    """What was observed, how likely each draw made it, and what each draw would have predicted."""
-    run = {"run": runs["run_id"].to_numpy()}
-    observed = xr.DataArray(design.runs["log_loss"], run, ("run",))
-    tree["observed_data"] = xr.DataTree(xr.Dataset({"log_loss": observed}))
-    mean = xr.apply_ufunc(np.log, expected_loss(tree, runs)).assign_coords(run)
-    scale = noise_scale(tree, runs, design.runs["log_loss_se"]).assign_coords(run)
-    predicted = mean + scale * draw_noise(mean.shape, np.random.default_rng([seed, 4]))
-    tree["posterior_predictive"] = xr.DataTree(xr.Dataset({"log_loss": predicted}))
-    density = mean.copy(data=log_density(observed.to_numpy(), mean.to_numpy(), scale.to_numpy()))
-    tree["log_likelihood"] = xr.DataTree(xr.Dataset({"log_loss": density}))
 
 
 def _sample(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.design import grouped, pretrain_data
+from bayes_scaling.design import grouped, log_loss_se, pretrain_data
 from bayes_scaling.discrepancy import at_runs
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
@@ -37,7 +37,7 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
         A run table without need of a loss; ``modality`` and ``data_unit`` may be absent where the posterior has one.
     kind : {"mean", "new-run"}
         ``mean`` is the law, with what it may miss beyond the runs (`discrepancy`); ``new-run`` adds the noise of a
-        single run. The noise is Student-t on the log, so
+        single run, and that of measuring it where the table has ``loss_se``. The noise is Student-t on the log, so
         draws of a new run have no mean: summarise them by quantiles.
     seed : int, optional
         Seed of the noise; the posterior's unless said.
@@ -61,7 +61,8 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
     loss = expected_loss(posterior, runs)
     if kind == "new-run":
         rng = np.random.default_rng([_seed(posterior, seed), 5])
-        loss = loss * np.exp(noise_scale(posterior, runs) * draw_noise(loss.shape, rng))
+        stated = log_loss_se(runs, loss.median(("chain", "draw")).to_numpy())
+        loss = loss * np.exp(noise_scale(posterior, runs, stated) * draw_noise(loss.shape, rng))
     loss = loss.assign_coords(run=runs["run_id"].to_numpy()).rename("loss")
     loss.attrs = {"kind": kind, "units": "loss", "long_name": "held-out loss"}
     asked = zip(*(runs[c].to_numpy().tolist() for c in ("modality", "structure", "sparsity")), strict=True)

@@ -70,7 +70,9 @@ def test_help_shows_an_example(command, name):
 
 
 def test_the_commands_are_there():
-    assert set(COMMANDS) >= {"demo", "fit", "update", "predict", "recommend", "datasets", "train", "sweep", "runs"}
+    assert set(COMMANDS) >= {
+        "demo", "fit", "update", "predict", "recommend", "compare", "holdout", "datasets", "train", "sweep", "runs",
+    }  # fmt: skip
 
 
 def test_help_of_the_installed_command(tmp_path):
@@ -490,23 +492,6 @@ def test_help_on_a_missing_option(command):
     assert done.out == ""
     assert "--nonzero-params" in done.err
     assert "Traceback" not in done.err
-
-
-def test_holdout(command, write):
-    path = "sweep.csv"
-    write("", name=path)
-    bs.save_runs(bs.load_runs(one_modality()), path)
-    asked = ("--law", "sparse", "--by", "data_seen", "--no-bootstrap")
-    done = command("holdout", path, *asked, "--json")
-    assert done.status == 0
-    found = json.loads(done.out)
-    same = bs.holdout(path, "sparse", by="data_seen", against=(), progressbar=False).to_dict()
-    assert found == json.loads(json.dumps(same))
-    assert {row["predicted_by"] for row in found["scores"]} == {"posterior"}
-    assert "data_seen" in command("holdout", path, *asked).out
-    folds = json.loads(command("holdout", path, "--law", "sparse", "--folds", 3, "--no-bootstrap", "--json").out)
-    assert sum(fit["held_out"] for fit in folds["fits"]) == len(one_modality())
-    assert command("holdout", path, "--by", "nothing").status == 2
 
 
 def test_an_interrupted_fit_leaves_nothing(tmp_path, simulated):  # noqa: ARG001 (whose model is compiled then)

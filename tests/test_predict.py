@@ -222,3 +222,15 @@ def test_another_data_unit_is_refused(single):
     assert bs.predict(single, [row]).sizes["run"] == 1
     with pytest.raises(InputError, match=r"run-0001.*counts examples.*count tokens"):
         bs.predict(single, [row | {"data_unit": "examples"}])
+
+
+def test_a_stated_standard_error_widens_a_new_run(single):
+    run = {"nonzero_params": 8e6, "data_seen": 4e9, "sparsity": 0.5}
+    asked = bs.load_runs([run, run | {"loss_se": 0.3}], need_loss=False)
+    loss = np.log(bs.predict(single, asked, kind="new-run", seed=1))
+    exact, measured = loss.quantile([0.055, 0.945], ("chain", "draw")).diff("quantile").to_numpy().ravel()
+    middle = float(bs.predict(single, asked).isel(run=0).median())
+    assert measured == pytest.approx(2 * stats.t.ppf(0.945, 4) * 0.3 / middle, rel=0.1)
+    assert exact < measured / 3
+    same = bs.predict(single, asked)
+    np.testing.assert_array_equal(same.isel(run=0), same.isel(run=1))

@@ -149,6 +149,8 @@ def mixed(posterior, *laws):
         copy[group] = xr.DataTree(
             draws.assign_coords(law=(("chain", "draw"), label)).assign(k=xr.ones_like(draws["b_N"]))
         )
+    predicted = copy["prior_predictive"].to_dataset().assign_coords(law=copy["prior"]["law"])
+    copy["prior_predictive"] = xr.DataTree(predicted)
     return copy
 
 
@@ -159,6 +161,7 @@ def test_laws_that_are_mixed_are_reviewed_apart(single, frantar):
         assert part.attrs["law"] == name
         assert dict(part["posterior"].sizes) | {"chain": 1, "draw": 2000} == dict(part["posterior"].sizes)
         assert part["log_likelihood"]["log_loss"].sizes["draw"] == 2000
+        assert part["prior_predictive"]["log_loss"].sizes["draw"] == 500
         np.testing.assert_array_equal(part["runs"]["run_id"], single["runs"]["run_id"])
     first = single["posterior"]["b_N"].to_numpy()[:, ::2].ravel()
     np.testing.assert_array_equal(parts["sparse"]["posterior"]["b_N"].to_numpy().ravel(), first)

@@ -1,6 +1,7 @@
 """Runs held out of one's own sweep, predicted by what is left of it, and scored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,7 +22,16 @@ from bayes_scaling.validate import folds as parts
 from bayes_scaling.validate.predictions import Against, predictions_of
 from bayes_scaling.validate.result import Holdout, farthest, scores_of
 
-__all__ = ["holdout", "kfold"]
+__all__ = [
+    "Split",
+    "finished_runs",
+    "holdout",
+    "how_to_predict",
+    "kfold",
+    "random_split",
+    "scale_held_out",
+    "scored",
+]
 
 Side = Literal["largest", "smallest"]
 
@@ -89,23 +99,9 @@ def holdout(
         hold any out, or fewer runs are left than a fit can bear.
     """
     known_law = laws.get(law or DEFAULT_LAW)
-    how = _checked(prob, seed, against, discrepancy) | {"prior": stated(prior, known_law)}
-    if levels is not None and fraction is not None:
-        raise InputError(f"levels is {levels} and fraction is {fraction}; one of the two is allowed")
-    if levels is not None and levels < 1:
-        raise InputError(f"levels is {levels}; it is a whole number of at least 1")
-    if fraction is not None and not 0 < fraction < 1:
-        raise InputError(f"fraction is {fraction}; it lies between 0 and 1")
-    if side not in get_args(Side):
-        raise InputError(f"side is {side!r}; it is one of {', '.join(get_args(Side))}")
-    finished = _finished(runs, group)
-    if fraction is None:
-        held, notes = parts.beyond_levels(finished, by, levels or 1, side)
-        words = f"the {side} {'level' if (levels or 1) == 1 else f'{levels} levels'} of {by}"
-    else:
-        held, notes = parts.beyond_share(finished, by, fraction, side)
-        words = f"the {side} {fraction:.0%} of {by}"
-    return _scored(finished, known_law, [(words, held)], words, by, notes, progressbar, **how)
+    how = how_to_predict(prob, seed, against, discrepancy) | {"prior": stated(prior, known_law)}
+    finished = finished_runs(runs, group)
+    return scored(finished, known_law, scale_held_out(finished, by, levels, fraction, side), progressbar, **how)
 
 
 def kfold(
@@ -146,21 +142,80 @@ def kfold(
         As `holdout`, and if leaving a level out would leave nothing of a modality, whose losses no other tells.
     """
     known_law = laws.get(law or DEFAULT_LAW)
-    how = _checked(prob, seed, against, discrepancy) | {"prior": stated(prior, known_law)}
+    how = how_to_predict(prob, seed, against, discrepancy) | {"prior": stated(prior, known_law)}
     if folds is not None and by is not None:
         raise InputError(f"folds is {folds} and by is {by!r}; one of the two is allowed")
-    finished = _finished(runs, group)
-    if by is None:
-        chosen = parts.random_folds(finished, 5 if folds is None else folds, seed)
-        notes: list[Note] = []
-        words = f"{len(chosen)} random folds"
+    finished = finished_runs(runs, group)
+    split = random_split(finished, 5 if folds is None else folds, seed) if by is None else _level_by_level(finished, by)
+    return scored(finished, known_law, split, progressbar, **how)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Runs to hold out, once or again and again.
+
+    Attributes
+    ----------
+    words : str
+        Which runs are held out, for people.
+    folds : sequence of (str, ndarray of bool of shape (run,))
+        Name of each fold, and the runs held out in it.
+    by : str, optional
+        The column that they are held out by.
+    notes : list of Note
+    """
+
+    words: str
+    folds: Sequence[tuple[str, np.ndarray]]
+    by: str | None = None
+    notes: Sequence[Note] = ()
+
+
+def scale_held_out(
+    runs: xr.Dataset, by: str, levels: int | None = None, fraction: float | None = None, side: str = "largest"
+) -> Split:
+    """The runs at one end of an axis, as `holdout` takes it.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range, or no modality has runs to hold out.
+    """
+    if levels is not None and fraction is not None:
+        raise InputError(f"levels is {levels} and fraction is {fraction}; one of the two is allowed")
+    if levels is not None and levels < 1:
+        raise InputError(f"levels is {levels}; it is a whole number of at least 1")
+    if fraction is not None and not 0 < fraction < 1:
+        raise InputError(f"fraction is {fraction}; it lies between 0 and 1")
+    if side not in get_args(Side):
+        raise InputError(f"side is {side!r}; it is one of {', '.join(get_args(Side))}")
+    if fraction is None:
+        held, notes = parts.beyond_levels(runs, by, levels or 1, side)
+        words = f"the {side} {'level' if (levels or 1) == 1 else f'{levels} levels'} of {by}"
     else:
-        chosen, notes = parts.every_level(finished, by)
-        words = f"one level of {by} after the other"
-    return _scored(finished, known_law, chosen, words, by, notes, progressbar, **how)
+        held, notes = parts.beyond_share(runs, by, fraction, side)
+        words = f"the {side} {fraction:.0%} of {by}"
+    return Split(words, [(words, held)], by, notes)
 
 
-def _checked(prob: float, seed: int, against: Sequence[str], discrepancy: bool) -> dict[str, Any]:
+def random_split(runs: xr.Dataset, folds: int, seed: int) -> Split:
+    """Every run once, in random folds.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two folds, or more than runs.
+    """
+    chosen = parts.random_folds(runs, folds, seed)
+    return Split(f"{len(chosen)} random folds", chosen)
+
+
+def _level_by_level(runs: xr.Dataset, by: str) -> Split:
+    chosen, notes = parts.every_level(runs, by)
+    return Split(f"one level of {by} after the other", chosen, by, notes)
+
+
+def how_to_predict(prob: float, seed: int, against: Sequence[str], discrepancy: bool) -> dict[str, Any]:
     """How to predict, with what is out of range refused."""
     check_prob(prob)
     if seed < 0:
@@ -171,23 +226,40 @@ def _checked(prob: float, seed: int, against: Sequence[str], discrepancy: bool) 
     return {"prob": prob, "seed": seed, "against": tuple(against), "discrepancy": discrepancy}
 
 
-def _finished(runs: Any, group: str) -> xr.Dataset:
+def finished_runs(runs: Any, group: str) -> xr.Dataset:
+    """The runs to hold out from: grouped, without diverged ones."""
     table = load_runs(grouped(load_runs(runs), group))
     return table.isel(run=np.flatnonzero(~diverged(table).to_numpy()))
 
 
-def _scored(
+def scored(
     runs: xr.Dataset,
     law: Law,
-    folds: Sequence[tuple[str, np.ndarray]],
-    words: str,
-    by: str | None,
-    notes: Sequence[Note],
+    split: Split,
     progressbar: bool,
+    known: MutableMapping[str, dict[str, xr.DataTree]] | None = None,
     **how: Any,
 ) -> Holdout:
-    """Refit without each fold in turn, and put the predictions together."""
-    for name, held in folds:
+    """Refit without each fold in turn, and put the predictions together.
+
+    Parameters
+    ----------
+    runs : Dataset
+        Finished runs.
+    law : Law
+    split : Split
+    progressbar : bool
+    known : dict, optional
+        By name of the fold, refits that were made for other laws; more are added.
+    **how
+        From `how_to_predict`.
+
+    Raises
+    ------
+    InputError
+        If fewer runs are left than a fit can bear, or none of a modality.
+    """
+    for name, held in split.folds:
         if (left := int((~held).sum())) < FEWEST_RUNS:
             raise InputError(
                 f"{runs.attrs.get('source', 'the run table')}: without {name}, {left} of {held.size} runs are left, "
@@ -199,12 +271,15 @@ def _scored(
                 f"{runs.attrs.get('source', 'the run table')}: without {name}, no run of {gone[0]} is left, and those "
                 "of other modalities say nothing of its loss"
             )
-    found, fits, said = [], [], list(notes)
+    by = split.by
+    found, fits, said = [], [], list(split.notes)
     with one_blas_thread(), Progress(progressbar) as progress:
-        for i, (name, held) in enumerate(folds):
-            progress.say(f"refit {i + 1} of {len(folds)}: without {name}")
+        for i, (name, held) in enumerate(split.folds):
+            progress.say(f"law {law.name}, refit {i + 1} of {len(split.folds)}: without {name}")
             kept, out = (runs.isel(run=np.flatnonzero(which)) for which in (~held, held))
-            predicted, fit, more = predictions_of(kept, out, law, **how)
+            predicted, fit, more = predictions_of(
+                kept, out, law, known=None if known is None else known.setdefault(name, {}), **how
+            )
             found.append(predicted.assign(fold=("run", np.full(out.sizes["run"], name))))
             fits.append({"fold": name, "kept": kept.sizes["run"], "held_out": out.sizes["run"]} | fit)
             if by is not None and not parts.is_text(runs, by):
@@ -216,11 +291,11 @@ def _scored(
     prob = how["prob"]
     return Holdout(
         law=law.name,
-        held_out=words,
+        held_out=split.words,
         prob=prob,
         scores=scores_of(predictions, prob),
         beyond=farthest(predictions),
         fits=fits,
         notes=list(dict.fromkeys(said)),
-        predictions=predictions.assign_attrs(law=law.name, held_out=words, prob=prob),
+        predictions=predictions.assign_attrs(law=law.name, held_out=split.words, prob=prob),
     )

@@ -1,22 +1,23 @@
 """One refit without some runs, and what it and its rivals say of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from bayes_scaling.checks import design_notes
-from bayes_scaling.design import design_of
+from bayes_scaling.design import design_of, log_loss_se
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import AXES, beyond
 from bayes_scaling.laws.base import Law
 from bayes_scaling.notes import Note, read_notes
+from bayes_scaling.pointwise import log_likelihood
 from bayes_scaling.predict import predict
-from bayes_scaling.validate.scores import crps, pit
+from bayes_scaling.validate.scores import crps, log_score, pit
 
-__all__ = ["POSTERIOR", "Against", "predictions_of"]
+__all__ = ["DRAWS", "POSTERIOR", "Against", "predictions_of", "refit_notes"]
 
 Against = Literal["bootstrap"]
 
@@ -47,6 +48,7 @@ def predictions_of(
     against: Sequence[Against] = (),
     prior: Mapping[str, Any] | None = None,
     discrepancy: bool = True,
+    known: MutableMapping[str, xr.DataTree] | None = None,
 ) -> tuple[xr.Dataset, dict[str, Any], list[Note]]:
     """Fit the runs kept, and predict log losses of those held out.
 
@@ -62,6 +64,8 @@ def predictions_of(
     prior : dict of pymc_extras.prior.Prior, optional
     discrepancy : bool
         Whether predictions carry what the law may miss beyond the runs kept.
+    known : dict of DataTree, optional
+        Refits to the runs kept, as `refit` takes and fills it.
 
     Returns
     -------
@@ -79,20 +83,37 @@ def predictions_of(
     """
     from bayes_scaling.refit import refit
 
-    posterior = refit(kept, law, seed=seed, draws=DRAWS, prior=prior, discrepancy=discrepancy)
+    posterior = refit(kept, law, seed=seed, draws=DRAWS, prior=prior, discrepancy=discrepancy, known=known)
     loss = predict(posterior, held, "new-run", seed=seed)
-    draws = {POSTERIOR: np.log(loss.stack(sample=("chain", "draw")).transpose("sample", "run").to_numpy())}
-    notes = [*design_notes(design_of(kept), kept), *_fit_notes(posterior), *read_notes(loss.attrs)]
+    measured = log_loss_se(held, held["loss"].to_numpy())
+    draws = {POSTERIOR: np.log(_by_sample(loss))}
+    scores = {POSTERIOR: log_score(_by_sample(log_likelihood(posterior, held, measured)))}
+    notes = [*design_notes(design_of(kept), kept), *refit_notes(posterior), *read_notes(loss.attrs)]
     for method in against:
         draws[method], more = _bootstrap(kept, held, law, seed)
         notes += more
     fit = json.loads(posterior.attrs["diagnostics"])
-    return _dataset(held, draws, prob, _beyond(posterior, held)), fit, notes
+    return _dataset(held, draws, prob, _beyond(posterior, held), scores), fit, notes
 
 
-def _dataset(held: xr.Dataset, draws: dict[str, np.ndarray], prob: float, beyond: xr.DataArray) -> xr.Dataset:
-    """Draws of log loss, each of shape (draw, run), in the numbers that scores are made of."""
+def _by_sample(values: xr.DataArray) -> np.ndarray:
+    """Draws of all chains, shape (draw, run)."""
+    return values.stack(sample=("chain", "draw")).transpose("sample", "run").to_numpy()
+
+
+def _dataset(
+    held: xr.Dataset,
+    draws: dict[str, np.ndarray],
+    prob: float,
+    beyond: xr.DataArray,
+    log_scores: Mapping[str, np.ndarray] | None = None,
+) -> xr.Dataset:
+    """Draws of log loss, each of shape (draw, run), in the numbers that scores are made of.
+
+    A bootstrap gives draws and no density, so it is not among the log scores.
+    """
     observed = np.log(held["loss"].to_numpy())
+    unknown = np.full(observed.size, np.nan)
     tail = (1 - prob) / 2
     quantiles = [np.quantile(each, [0.5, tail, 1 - tail], axis=0) for each in draws.values()]
     over = ("predicted_by", "run")
@@ -104,6 +125,7 @@ def _dataset(held: xr.Dataset, draws: dict[str, np.ndarray], prob: float, beyond
             },
             "pit": (over, np.stack([_where_known(pit(observed, each), each) for each in draws.values()])),
             "crps": (over, np.stack([crps(observed, each) for each in draws.values()])),
+            "log_score": (over, np.stack([(log_scores or {}).get(name, unknown) for name in draws])),
             **{name: ("run", held[name].to_numpy()) for name in ("modality", "structure", "sparsity")},
             "beyond": beyond,
         },
@@ -111,6 +133,7 @@ def _dataset(held: xr.Dataset, draws: dict[str, np.ndarray], prob: float, beyond
     )
     for name in ("observed", "median", "lower", "upper", "crps"):
         found[name].attrs["units"] = "log of the loss"
+    found["log_score"].attrs["units"] = "nats"
     found["beyond"].attrs["units"] = "nats beyond the runs kept"
     return found
 
@@ -162,7 +185,7 @@ def _no_bootstrap(why: str) -> Note:
     return Note("no_bootstrap", "info", f"The bootstrap of the point fit has no answer: {why}.")
 
 
-def _fit_notes(posterior: xr.DataTree) -> list[Note]:
+def refit_notes(posterior: xr.DataTree) -> list[Note]:
     """Whether the parts of the refit's draws agree, which are chains where importance sampling failed."""
     from arviz_stats.base import array_stats
 

@@ -10,7 +10,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note
 from bayes_scaling.validate.scores import bias, coverage, interval_score, width
 
-__all__ = ["EVERY", "Holdout", "Score", "farthest", "scores_of"]
+__all__ = ["EVERY", "Holdout", "Score", "farthest", "finite", "scores_of"]
 
 EVERY = "all"
 """What the scores over all modalities are filed under."""
@@ -36,6 +36,8 @@ class Score:
         Continuous ranked probability score of log loss.
     interval_score : float
         Of log loss.
+    log_score : float
+        Log of the predictive density of log loss, in nats; NaN for the bootstrap, which has draws and no density.
     bias : float
         Median prediction minus observation, of log loss.
     """
@@ -47,6 +49,7 @@ class Score:
     width: float
     crps: float
     interval_score: float
+    log_score: float
     bias: float
 
 
@@ -73,9 +76,9 @@ class Holdout:
     notes : list of Note
         What the runs that were left could not tell, and what the refits should not be trusted for.
     predictions : Dataset
-        Over ``run`` and ``predicted_by``: ``median``, ``lower``, ``upper`` and ``crps`` of log loss, and ``pit``, the
-        share of draws below the observation, NaN where there is no answer; over ``run``: ``observed`` log loss,
-        ``modality``, ``structure``, ``sparsity`` and ``fold``; over ``run`` and ``axis``: ``beyond``, in nats.
+        Over ``run`` and ``predicted_by``: ``median``, ``lower``, ``upper``, ``crps`` and ``log_score`` of log loss, and
+        ``pit``, the share of draws below the observation, NaN where there is no answer; over ``run``: ``observed`` log
+        loss, ``modality``, ``structure``, ``sparsity`` and ``fold``; over ``run`` and ``axis``: ``beyond``, in nats.
     """
 
     law: str
@@ -108,9 +111,9 @@ class Holdout:
             "law": self.law,
             "held_out": self.held_out,
             "prob": self.prob,
-            "scores": [vars(each) for each in self.scores],
+            "scores": finite([vars(each) for each in self.scores]),
             "beyond": self.beyond,
-            "fits": _finite(self.fits),
+            "fits": finite(self.fits),
             "notes": [note.to_dict() for note in self.notes],
         }
 
@@ -154,6 +157,7 @@ def scores_of(predictions: xr.Dataset, prob: float) -> list[Score]:
                     width=float(width(lower, upper).mean()),
                     crps=float(here["crps"].mean()),
                     interval_score=float(interval_score(observed, lower, upper, prob).mean()),
+                    log_score=float(here["log_score"].to_numpy().mean()),
                     bias=float(bias(observed, median).mean()),
                 )
             )
@@ -175,10 +179,10 @@ def farthest(predictions: xr.Dataset) -> dict[str, dict[str, float]]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Plain values in which what JSON has no word for is missing."""
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: finite(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

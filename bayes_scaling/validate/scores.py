@@ -4,8 +4,9 @@ Log loss is without unit, so a width or an error of 0.01 is one per cent of the 
 """
 
 import numpy as np
+from scipy.special import logsumexp
 
-__all__ = ["bias", "coverage", "crps", "interval_score", "pit", "width"]
+__all__ = ["bias", "coverage", "crps", "interval_score", "log_score", "pit", "width"]
 
 
 def coverage(observed: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -106,6 +107,29 @@ def crps(observed: np.ndarray, draws: np.ndarray) -> np.ndarray:
     weight = 2 * np.arange(count) - count + 1
     pairs = 2 / (count * (count - 1)) * (weight @ np.sort(draws, axis=0))
     return np.abs(draws - observed).mean(axis=0) - pairs / 2
+
+
+def log_score(log_density: np.ndarray) -> np.ndarray:
+    """Log of the predictive density at each observation, the mean of the draws' densities; more is better.
+
+    Every draw predicts with a density of its own, so their mean is known and no kernel needs to smooth draws of a new
+    run.
+
+    Parameters
+    ----------
+    log_density : ndarray, shape (draw, run)
+        Of each observed log loss under each draw, as `bayes_scaling.pointwise.log_likelihood` gives it.
+
+    Returns
+    -------
+    ndarray, shape (run,)
+        In nats; densities are of log loss.
+
+    References
+    ----------
+    Gneiting and Raftery (2007), section 4.1.
+    """
+    return logsumexp(log_density, axis=0) - np.log(len(log_density))
 
 
 def pit(observed: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers import codes, one_modality, two_modalities
+from scipy import stats
 
 import bayes_scaling as bs
 from bayes_scaling import laws
@@ -52,6 +53,10 @@ def test_the_largest_runs_are_predicted_by_the_rest(found, parts):
     np.testing.assert_allclose(here["upper"], np.quantile(draws, 0.945, axis=0))
     np.testing.assert_allclose(here["crps"], crps(here["observed"].to_numpy(), draws))
     np.testing.assert_allclose(here["pit"], (draws < here["observed"].to_numpy()).mean(axis=0))
+    posterior = refit(kept, laws.get("sparse"), seed=0)
+    mean = np.log(bs.predict(posterior, held).to_numpy()[0])
+    density = stats.t.pdf(here["observed"].to_numpy(), 4, mean, posterior["posterior"]["sigma"].to_numpy()[0])
+    np.testing.assert_allclose(here["log_score"], np.log(density.mean(axis=0)))
     assert found.fits[0]["kept"] == 36
     assert found.fits[0]["held_out"] == 12
     assert {"method", "khat", "ess"} <= set(found.fits[0])
@@ -76,6 +81,8 @@ def test_scores_are_means_over_runs(found):
         assert score.bias == pytest.approx(float((here["median"] - here["observed"]).mean()))
         assert score.crps == pytest.approx(float(here["crps"].mean()))
         assert score.interval_score == pytest.approx(interval_score(observed, lower, upper, 0.89).mean())
+    assert found.score().log_score == pytest.approx(float(found.predictions["log_score"][0].mean()))
+    assert np.isnan(found.score("bootstrap").log_score)  # draws without a density
     with pytest.raises(InputError, match="no score of posterior of vision"):
         found.score("posterior", "vision")
 
@@ -120,6 +127,8 @@ def test_it_prints_as_a_table_and_goes_into_json(found):
         assert shown in text
     again = json.loads(json.dumps(found.to_dict()))
     assert again["scores"][0]["predicted_by"] == "posterior"
+    assert again["scores"][0]["log_score"] == found.score().log_score
+    assert again["scores"][1]["log_score"] is None
     assert again["prob"] == 0.89
     assert set(again) == {"law", "held_out", "prob", "scores", "beyond", "fits", "notes"}
     failed = replace(found, fits=[{"khat": float("inf"), "laws": {"sparse": {"khat": float("nan")}}}])
@@ -208,11 +217,11 @@ def test_an_unseen_structure_is_answered_from_the_population():
 def test_chains_that_disagree_are_noted(parts):
     kept, _ = parts
     posterior = refit(kept, laws.get("sparse"), draws=400)
-    assert module._fit_notes(posterior) == []
+    assert module.refit_notes(posterior) == []
     stuck = posterior.copy()
     b_N = posterior["posterior"]["b_N"]
     stuck["posterior"]["b_N"] = b_N + xr.where(b_N["draw"] < 100, 3 * float(b_N.std()), 0.0)
-    (note,) = module._fit_notes(stuck)
+    (note,) = module.refit_notes(stuck)
     assert note.code == "refit_not_converged"
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_scaling.validate.scores import bias, coverage, crps, interval_score, pit, width
+from bayes_scaling.validate.scores import bias, coverage, crps, interval_score, log_score, pit, width
 
 OBSERVED = np.array([0.0, 1.0, 2.0])
 LOWER, UPPER = np.array([-1.0, 1.5, 0.0]), np.array([1.0, 3.5, 1.5])
@@ -63,3 +63,23 @@ def test_pit_is_uniform_for_the_true_prediction():
     rng = np.random.default_rng(3)
     found = pit(rng.standard_normal(2000), rng.standard_normal((500, 2000)))
     assert stats.kstest(found, "uniform").pvalue > 0.01
+
+
+def test_log_score_is_that_of_the_mean_density():
+    """A normal mean with normal noise: draws of the mean predict with a wider normal density."""
+    rng = np.random.default_rng(4)
+    observed = np.array([-1.0, 0.0, 3.0])
+    mean = rng.normal(0.2, 0.6, (200_000, 1))
+    found = log_score(stats.norm.logpdf(observed, mean, 0.8))
+    np.testing.assert_allclose(found, stats.norm.logpdf(observed, 0.2, 1.0), atol=0.03)
+    np.testing.assert_allclose(log_score(np.full((3, 2), -2000.0)), -2000.0)  # where densities are too small for floats
+
+
+def test_the_true_prediction_has_the_best_log_score():
+    rng = np.random.default_rng(5)
+    observed = rng.standard_t(4, 20_000)
+
+    def mean_score(scale):
+        return log_score(stats.t.logpdf(observed, 4, 0.0, scale)[None]).mean()
+
+    assert mean_score(1.0) > max(mean_score(0.8), mean_score(1.25))
