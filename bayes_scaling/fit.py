@@ -41,10 +41,8 @@ MANY_RUNS = 3000
 
 FIRST_TRY = {"tune": 400, "target_accept": 0.9, "thin": 2}
 STRICTER = {"tune": 2000, "target_accept": 0.99, "thin": 4}
-LONGER = {"tune": 1000, "target_accept": 0.9, "thin": 6}
-TOO_SHORT = {"gate_rhat", "gate_ess_bulk", "gate_ess_tail"}
-"""Settings of the one refit, which also keeps twice as many draws. Where chains were only too short, by these notes,
-they get longer; where the sampler could not follow the posterior, its steps get smaller, which takes more of them."""
+"""Settings of the one refit; it also keeps twice as many draws, since too few effective ones is one way to fail. Longer
+chains with steps as before cost less, and where R-hat had failed they met divergences instead."""
 
 
 def fit(
@@ -188,8 +186,7 @@ def _gated(
     if not found["ok"]:
         progress.say("diagnostics failed; fitting once more with stricter settings")
         again = dict(settings) | {"draws": 2 * settings["draws"]}
-        stricter = LONGER if {note.code for note in gate_notes(found)} <= TOO_SHORT else STRICTER
-        posterior = _fit_once(law, design, runs, stricter, again, cores, progress)
+        posterior = _fit_once(law, design, runs, STRICTER, again, cores, progress)
         found = diagnose(posterior)
     posterior.attrs["diagnostics"] = json.dumps(found)
     return posterior
