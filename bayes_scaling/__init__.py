@@ -9,24 +9,40 @@ STARTED = time.perf_counter()
 """When this process began to import the package, for `fit --json`."""
 
 from bayes_scaling import datasets, laws
-from bayes_scaling.decide import costs
+from bayes_scaling.decide import costs, targets
+from bayes_scaling.decide.allocate import allocate
+from bayes_scaling.decide.next_runs import next_runs
 from bayes_scaling.decide.optimum import optimal_sparsity
+from bayes_scaling.decide.reach import reach
 from bayes_scaling.decide.recommend import recommend
+from bayes_scaling.decide.sparsity_map import optimal_map
+from bayes_scaling.decide.thresholds import budget_for, dense_optimal_flops
 from bayes_scaling.errors import InputError
 from bayes_scaling.fit import fit, update
-from bayes_scaling.plots import plot_exponents, plot_measured, plot_optimal_sparsity, plot_prior_predictive
+from bayes_scaling.plots import (
+    plot_exponents,
+    plot_measured,
+    plot_optimal_map,
+    plot_optimal_sparsity,
+    plot_prior_predictive,
+)
 from bayes_scaling.point_fit import point_fit
 from bayes_scaling.predict import dense_equivalent, predict
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
+from bayes_scaling.validate.compare import compare
 from bayes_scaling.validate.holdout import holdout, kfold
 from bayes_scaling.validate.sbc import sbc
 
 __all__ = [
     "InputError",
+    "allocate",
+    "budget_for",
+    "compare",
     "costs",
     "datasets",
     "dense_equivalent",
+    "dense_optimal_flops",
     "fit",
     "grid",
     "holdout",
@@ -34,16 +50,21 @@ __all__ = [
     "laws",
     "load",
     "load_runs",
+    "next_runs",
+    "optimal_map",
     "optimal_sparsity",
     "plot_exponents",
     "plot_measured",
+    "plot_optimal_map",
     "plot_optimal_sparsity",
     "plot_prior_predictive",
     "point_fit",
     "predict",
+    "reach",
     "recommend",
     "save",
     "save_runs",
     "sbc",
+    "targets",
     "update",
 ]

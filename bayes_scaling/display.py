@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -16,7 +17,18 @@ from bayes_scaling.notes import Note, read_notes
 if TYPE_CHECKING:
     from bayes_scaling.decide.recommend import Answer, Recommendation
 
-__all__ = ["count", "fit_view", "notes_view", "plain", "prediction_view", "recommendation_view"]
+__all__ = [
+    "chance",
+    "count",
+    "fit_view",
+    "grouped_notes",
+    "modality_tables",
+    "notes_view",
+    "plain",
+    "prediction_view",
+    "recommendation_view",
+    "with_interval",
+]
 
 _STYLE = {"info": "dim", "warning": "yellow", "error": "bold red"}
 _PLAIN_WIDTH = 110
@@ -58,41 +70,54 @@ def recommendation_view(recommendation: "Recommendation") -> Group:
     reading = (
         "Every column keeps the non-zero parameters and the training FLOPs. Values are posterior medians, brackets "
         f"{percent} credible intervals. The sparsity to train at has the least expected loss; the optimal sparsity "
-        "says where the optimum may lie."
+        "says where the optimum may lie. Regrets, and the worth of certainty, are in units of loss; the latter also in "
+        "FLOPs that would buy as much."
     )
-    by_modality: dict[str, list[Answer]] = {}
-    for answer in recommendation.answers:
-        by_modality.setdefault(answer.modality, []).append(answer)
-    tables = [
-        _modality_table(modality, answers[i : i + _COLUMNS])
-        for modality, answers in by_modality.items()
-        for i in range(0, len(answers), _COLUMNS)
-    ]
-    return Group(Text(title, style="bold"), *tables, Text(reading, style="dim"), _grouped_notes(recommendation.answers))
-
-
-def _modality_table(modality: str, answers: "list[Answer]") -> Table:
-    table = Table()
-    table.add_column(Text(modality))
-    for answer in answers:
-        table.add_column(Text(answer.structure), justify="right")
-    rows: dict[str, Callable[[Answer], str]] = {
+    places = {
+        (c["modality"], o["structure"]): o["probability_best"] for c in recommendation.comparisons for o in c["options"]
+    }
+    rows: dict[str, Callable[[Answer], str] | None] = {
         "train at sparsity": lambda a: f"{a.recommended['sparsity']:.3f}",
         "data paid for": lambda a: count(a.recommended["data_seen"]),
         "parameters at the start": lambda a: count(a.recommended["total_params"]),
-        "loss reached": lambda a: _with_interval(a.loss, 4),
-        "loss if dense": lambda a: _with_interval(a.dense_loss, 4),
-        "chance it beats dense": _chance,
-        "optimal sparsity": lambda a: _with_interval(a.optimal_sparsity, 3),
-        "dense size of equal loss": lambda a: f"× {_with_interval(a.dense_equivalent, 2)}",
+        "loss reached": lambda a: with_interval(a.loss, ".4f"),
+        "loss if dense": lambda a: with_interval(a.dense_loss, ".4f"),
+        "gain over dense": lambda a: with_interval(a.gain, ".2g"),
+        "chance it beats dense": lambda a: _chance(a, a.probability_sparse_beats_dense),
+        f"chance of more than {first.margin:g}": _by_margin if first.margin else None,
+        "chance it is the best": partial(_best, places=places) if places else None,
+        "optimal sparsity": lambda a: with_interval(a.optimal_sparsity, ".3f"),
+        "dense size of equal loss": lambda a: f"× {with_interval(a.dense_equivalent, '.2f')}",
         "expected regret": lambda a: f"{a.expected_regret:.2g}",
+        "expected regret of dense": lambda a: f"{a.stakes['regret_of_dense']:.2g}",
+        "of the point estimate": _point if "point" in first.stakes else None,
+        "worth of certainty": _certainty,
     }
-    for i, (name, show) in enumerate(rows.items()):
-        table.add_row(Text(name), *(Text(show(a)) for a in answers), style="bold" if i == 0 else "")
-    return table
+    shown = {name: show for name, show in rows.items() if show is not None}
+    tables = modality_tables(recommendation.answers, shown, bold=1)
+    return Group(Text(title, style="bold"), *tables, Text(reading, style="dim"), grouped_notes(recommendation.answers))
 
 
-def _grouped_notes(answers: "list[Answer]") -> Group:
+def modality_tables(answers: "Sequence[Any]", rows: Mapping[str, Callable[[Any], str]], bold: int) -> list[Table]:
+    """A table per modality, a column per structure, the first rows in bold."""
+    by_modality: dict[str, list[Any]] = {}
+    for answer in answers:
+        by_modality.setdefault(answer.modality, []).append(answer)
+    tables = []
+    for modality, mine in by_modality.items():
+        for first in range(0, len(mine), _COLUMNS):
+            some = mine[first : first + _COLUMNS]
+            table = Table()
+            table.add_column(Text(modality))
+            for answer in some:
+                table.add_column(Text(answer.structure), justify="right")
+            for i, (name, show) in enumerate(rows.items()):
+                table.add_row(Text(name), *(Text(show(a)) for a in some), style="bold" if i < bold else "")
+            tables.append(table)
+    return tables
+
+
+def grouped_notes(answers: Sequence[Any]) -> Group:
     """Each note once, with the answers it belongs to."""
     where: dict[Note, list[str]] = {}
     for answer in answers:
@@ -137,13 +162,37 @@ def prediction_view(rows: list[dict[str, Any]], kind: str, prob: float) -> Table
     return table
 
 
-def _with_interval(values: dict[str, float], digits: int) -> str:
-    median, lower, upper = (f"{values[key]:.{digits}f}" for key in ("median", "lower", "upper"))
+def with_interval(values: Mapping[str, float], shown: str) -> str:
+    """A median with its interval, each in the format given."""
+    median, lower, upper = (format(values[key], shown) for key in ("median", "lower", "upper"))
     return f"{median} [{lower}, {upper}]"
 
 
-def _chance(answer: "Answer") -> str:
-    if answer.recommended["sparsity"] == 0:
-        return "it is dense"
-    percent = 100 * answer.probability_sparse_beats_dense
+def chance(probability: float) -> str:
+    """A probability in per cent, of which draws never show the last tenth."""
+    percent = 100 * probability
     return "> 99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+
+
+def _chance(answer: "Answer", probability: float) -> str:
+    return chance(probability) if answer.recommended["sparsity"] else "it is dense"
+
+
+def _by_margin(answer: "Answer") -> str:
+    return _chance(answer, answer.probability_beats_dense_by_margin)
+
+
+def _best(answer: "Answer", places: Mapping[tuple[str, str], float]) -> str:
+    return chance(places[answer.modality, answer.structure if answer.recommended["sparsity"] else "dense"])
+
+
+def _point(answer: "Answer") -> str:
+    theirs = answer.stakes["point"]
+    return f"{theirs['expected_regret']:.2g} at {theirs['sparsity']:.3f}"
+
+
+def _certainty(answer: "Answer") -> str:
+    worth = answer.stakes["perfect_information"]
+    if worth["train_flops"] is None:
+        return f"{worth['loss']:.2g}, no budget buys it"
+    return f"{worth['loss']:.2g}, {worth['train_flops'] / answer.train_flops:.2%} of FLOPs"

@@ -8,7 +8,7 @@ import xarray as xr
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.question import FLOPS_PER_UNIT
 
-__all__ = ["AXES", "SIDES", "beyond", "extrapolation"]
+__all__ = ["AXES", "SIDES", "beyond", "extrapolation", "signed"]
 
 AXES = ("nonzero_params", "data_seen", "sparsity", "train_flops")
 SIDES = ("below", "above")
@@ -43,6 +43,23 @@ def beyond(
     DataArray
         Nats, at least 0, over (``axis``, ``side``, …).
     """
+    where = {"nonzero_params": nonzero_params, "data_seen": data_seen, "sparsity": sparsity}
+    nats = signed(posterior, modality, structure, **where, cost=cost)
+    # A budget is spent to the last FLOP, so rounding must not count as leaving the range.
+    return nats.where(nats > 1e-9, 0.0)
+
+
+def signed(
+    posterior: xr.DataTree,
+    modality: str,
+    structure: str,
+    *,
+    nonzero_params: Any,
+    data_seen: Any,
+    sparsity: Any,
+    cost: str | costs.Cost = "gradual",
+) -> xr.DataArray:
+    """The same, negative inside the range, where it says how far away that end is."""
     runs = posterior["constant_data"].to_dataset()
     mine = runs["modality"].to_numpy() == modality
     seen = {name: runs[name].to_numpy()[mine] for name in ("nonzero_params", "data_seen", "sparsity")}
@@ -61,9 +78,7 @@ def beyond(
         xr.concat([np.log(values.min()) - np.log(value), np.log(value) - np.log(values.max())], dim="side")
         for value, values in zip(here, there, strict=True)
     ]
-    nats = xr.concat(sides, dim="axis").assign_coords(axis=list(AXES), side=list(SIDES))
-    # A budget is spent to the last FLOP, so rounding must not count as leaving the range.
-    return nats.where(nats > 1e-9, 0.0)
+    return xr.concat(sides, dim="axis").assign_coords(axis=list(AXES), side=list(SIDES))
 
 
 def extrapolation(

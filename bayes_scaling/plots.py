@@ -10,21 +10,31 @@ import xarray as xr
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.optimum import cost_of, optimal_sparsity
 from bayes_scaling.decide.question import FLOPS_PER_UNIT
+from bayes_scaling.decide.sparsity_map import optimal_map
 from bayes_scaling.display import count
-from bayes_scaling.groups import law_of
+from bayes_scaling.errors import InputError
+from bayes_scaling.groups import law_of, names_of
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.structures import pattern_sparsity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_exponents", "plot_measured", "plot_optimal_sparsity", "plot_prior_predictive"]
+__all__ = ["plot_exponents", "plot_measured", "plot_optimal_map", "plot_optimal_sparsity", "plot_prior_predictive"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which colour-blind readers tell apart."""
 
 CELL_DIMS = ("modality", "structure", "strategy")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+CONTOURS = (0.1, 0.25, 0.5, 0.75, 0.875, 0.9375)
+WIDTHS = (0.02, 0.05, 0.1, 0.2, 0.4)
+CHANCES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of a map's contours: optimal sparsity, the width of its interval, and how probable a pattern is the best."""
+
+INSIDE = 1e-3
+"""Nats beyond the runs up to which a question counts as inside: 0 but for rounding."""
 
 
 def plot_measured(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
@@ -111,6 +121,7 @@ def plot_optimal_sparsity(
     nonzero_params: float | None = None,
     train_flops: Sequence[float] | None = None,
     *,
+    modality: str | Sequence[str] | None = None,
     structure: str | Sequence[str] | None = None,
     cost: str | costs.Cost = "gradual",
     flops_per_unit: float | None = None,
@@ -129,7 +140,7 @@ def plot_optimal_sparsity(
         Size of the model; the largest one trained unless said.
     train_flops : sequence of float, optional
         Budgets; unless said, from the smallest one trained at that size to ten times the largest.
-    structure : str or sequence of str, optional
+    modality, structure : str or sequence of str, optional
         Which; all that the posterior has unless said.
     cost : str or Cost
         How sparsity changes the cost of training.
@@ -144,25 +155,27 @@ def plot_optimal_sparsity(
     """
     tail = (1 - check_prob(prob)) / 2
     runs = posterior["constant_data"].to_dataset()
+    modalities = names_of(posterior, "modality", modality)
+    if modality is not None:
+        runs = runs.isel(run=np.flatnonzero(np.isin(runs["modality"].to_numpy(), modalities)))
     size = float(runs["nonzero_params"].max()) if nonzero_params is None else nonzero_params
     per_unit = FLOPS_PER_UNIT if flops_per_unit is None else flops_per_unit
     dense = per_unit * size * runs["data_seen"].to_numpy()
     budgets = np.geomspace(dense.min(), 10 * dense.max(), 40) if train_flops is None else np.asarray(train_flops)
-    names = posterior["posterior"]["structure"].to_numpy().tolist() if structure is None else structure
-    names = [names] if isinstance(names, str) else list(names)
-    best = optimal_sparsity(posterior, size, budgets, structure=names, cost=cost, flops_per_unit=flops_per_unit)
+    names = names_of(posterior, "structure", structure)
+    best = optimal_sparsity(posterior, size, budgets, modalities, names, cost=cost, flops_per_unit=flops_per_unit)
     figure, axes = _panels(len(names))
     for ax, name in zip(axes, names, strict=True):
         free = pattern_sparsity(name) is None
-        for modality, colour in zip(best["modality"].to_numpy().tolist(), itertools.cycle(COLOURS)):
-            here = best.sel(structure=name, modality=modality)
+        for group, colour in zip(modalities, itertools.cycle(COLOURS)):
+            here = best.sel(structure=name, modality=group)
             if free:
                 lower, median, upper = here.quantile([tail, 0.5, 1 - tail], ("chain", "draw")).to_numpy()
                 ax.fill_between(budgets, lower, upper, color=colour, alpha=0.25, lw=0)
-                ax.plot(budgets, median, color=colour, label=_text(modality))
+                ax.plot(budgets, median, color=colour, label=_text(group))
             else:
-                ax.plot(budgets, (here > 0).mean(("chain", "draw")), color=colour, label=_text(modality))
-            ax.axvline(_largest_budget(runs, modality, per_unit, cost_of(posterior, cost)), color=colour, ls=":", lw=1)
+                ax.plot(budgets, (here > 0).mean(("chain", "draw")), color=colour, label=_text(group))
+            ax.axvline(_largest_budget(runs, group, per_unit, cost_of(posterior, cost)), color=colour, ls=":", lw=1)
         if free:
             largest = float(runs["sparsity"].where(runs["structure"] == name, 0.0).max())
             ax.axhline(largest, color="0.5", ls="--", lw=0.8, zorder=0)
@@ -173,6 +186,68 @@ def plot_optimal_sparsity(
         ax.legend(frameon=False, loc="best")
     figure.suptitle(
         f"{count(size)} non-zero parameters\ndotted: largest budget trained, dashed: largest sparsity trained",
+        fontsize="medium",
+    )
+    return figure
+
+
+def plot_optimal_map(source: xr.Dataset | xr.DataTree, **question: Any) -> "Figure":
+    """Optimal sparsity over sizes and budgets: its median, and how wide its interval is.
+
+    An n:m pattern has two choices, so its map shows how probable it is that the pattern is the better one.
+
+    Parameters
+    ----------
+    source : Dataset or DataTree
+        From `optimal_map`, or the posterior to ask.
+    **question
+        What `optimal_map` takes, where a posterior is asked.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If a map comes with a question.
+    """
+    if isinstance(source, xr.DataTree):
+        source = optimal_map(source, **question)
+    elif question:
+        raise InputError(f"{', '.join(question)} are for a posterior; the map has been asked already")
+    prob = float(source.attrs["prob"])
+    if pattern_sparsity(source.attrs["structure"]) is None:
+        shown = {
+            "optimal sparsity, median": (source["median"], CONTOURS),
+            f"width of its {prob:.0%} interval": (source["upper"] - source["lower"], WIDTHS),
+        }
+    else:
+        chance = 1 - source["probability_zero"]
+        shown = {f"chance that {_text(source.attrs['structure'])} beats dense": (chance, CHANCES)}
+    figure, axes = _panels(len(shown))
+    sizes, budgets = (source[name].to_numpy() for name in ("nonzero_params", "train_flops"))
+    for ax, (title, (values, levels)) in zip(axes, shown.items(), strict=True):
+        ax.set(
+            xscale="log", yscale="log", xlim=sizes[[0, -1]], ylim=budgets[[0, -1]], title=title,
+            xlabel="non-zero parameters", ylabel="training budget (FLOPs)",
+        )  # fmt: skip
+        cells, beyond = (
+            each.transpose("train_flops", "nonzero_params").to_numpy() for each in (values, source["beyond"])
+        )
+        ax.contourf(sizes, budgets, cells, [-1.0, *levels, 2.0], cmap="Blues")
+        # A pale cover over all that is not inside the runs.
+        ax.contourf(sizes, budgets, beyond, [INSIDE, np.inf], colors="white", alpha=0.55)
+        ax.contour(sizes, budgets, beyond, [INSIDE], colors="0.25", linewidths=0.9, linestyles=":")
+        ax.clabel(ax.contour(sizes, budgets, cells, levels, colors="0.1", linewidths=0.9), fmt="%g", fontsize="small")
+        dense = [source[f"dense_optimal_{name}"].to_numpy() for name in ("flops", "lower", "upper")]
+        ax.plot(sizes, dense[0], color=COLOURS[1], lw=1.6, label="dense compute-optimal budget")
+        if ax is axes[0]:
+            ax.fill_between(sizes, *dense[1:], color=COLOURS[1], alpha=0.25, lw=0, label=f"its {prob:.0%} interval")
+    axes[0].plot([], [], color="0.25", ls=":", lw=0.9, label="inside the runs")
+    axes[0].legend(loc="upper left", fontsize="small", framealpha=0.9)
+    figure.suptitle(
+        f"{_text(source.attrs['modality'])}, {_text(source.attrs['structure'])}, cost {source.attrs['cost']!r}",
         fontsize="medium",
     )
     return figure

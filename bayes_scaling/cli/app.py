@@ -20,6 +20,7 @@ from bayes_scaling.errors import InputError
 __all__ = [
     "NOT_TRUSTED",
     "Json",
+    "Margin",
     "Posterior",
     "Prob",
     "Rename",
@@ -59,6 +60,9 @@ Runs = Annotated[
 Posterior = Annotated[Path, typer.Argument(metavar="POSTERIOR", help="A posterior that `fit --out` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Prob = Annotated[float, typer.Option(help="Probability of every interval.")]
+Margin = Annotated[
+    float, typer.Option(help="How much lower than a dense model's the loss must be to be worth it, in units of loss.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Rename = Annotated[
     list[str] | None, typer.Option("--column", metavar="THEIRS=OURS", help="Rename a column; may be repeated.")

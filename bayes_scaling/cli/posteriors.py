@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import xarray as xr
@@ -11,8 +11,8 @@ from rich.console import Console
 
 import bayes_scaling as bs
 from bayes_scaling.cli.app import (
-    NOT_TRUSTED,
     Json,
+    Margin,
     Posterior,
     Prob,
     Rename,
@@ -25,11 +25,16 @@ from bayes_scaling.cli.app import (
     trust,
     writable,
 )
+from bayes_scaling.decide.costs import Cost, Hardware, Pretrained
+from bayes_scaling.decide.optimum import cost_of
+from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import extrapolation
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import read_notes
 from bayes_scaling.predict import runs_to_predict
+from bayes_scaling.structures import check_structure
 from bayes_scaling.summary import summarise
+from bayes_scaling.values import as_number
 
 _IMPORTED = time.perf_counter()
 
@@ -134,15 +139,30 @@ def recommend(
     ] = None,
     strategy: Annotated[str, typer.Option(help="scratch or pretrained.")] = "scratch",
     cost: Annotated[
-        str, typer.Option(help="gradual (the cubic 25-75 % schedule) or dense (sparsity saves nothing).")
+        str,
+        typer.Option(
+            help="gradual (the cubic 25-75 % schedule), dense (sparsity saves nothing), static (sparse from the first "
+            "step), measured (train_flops of the posterior's runs) or pretrained (gradual, from a dense model)."
+        ),
     ] = "gradual",
+    speedup: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STRUCTURE=TIMES", help="Measured speed-up, as 2:4=1.2. May be repeated."),
+    ] = None,
     flops_per_unit: Annotated[
         float | None, typer.Option(help="FLOPs per non-zero parameter and token or example; 6 unless said.")
     ] = None,
     pretrain_data: Annotated[float, typer.Option(help="For pretrained: data of the dense phase.")] = 0.0,
+    count_pretraining: Annotated[
+        bool, typer.Option("--count-pretraining", help="Whether the budget pays for the dense phase too.")
+    ] = False,
+    serve_tokens: Annotated[
+        float, typer.Option(help="Tokens or examples served over the model's life, on the same budget.")
+    ] = 0.0,
     max_sparsity: Annotated[
         float | None, typer.Option(help="Largest sparsity allowed; the largest one trained unless said.")
     ] = None,
+    margin: Margin = 0.0,
     prob: Prob = PROB,
     json_: Json = False,
 ) -> int:
@@ -157,10 +177,12 @@ def recommend(
         modality,
         structure,
         strategy,
-        cost=cost,
+        cost=_cost(tree, cost, speedup, count_pretraining),
         flops_per_unit=flops_per_unit,
         pretrain_data=pretrain_data,
+        serve_tokens=serve_tokens,
         max_sparsity=max_sparsity,
+        margin=margin,
         prob=prob,
     )
     if json_:
@@ -170,45 +192,19 @@ def recommend(
     return trust(tree)
 
 
-@command("bayes-scaling holdout sweep.csv --by nonzero_params")
-def holdout(
-    runs: Runs,
-    law: Annotated[str | None, typer.Option(help=f"One of: {', '.join(bs.laws.names())}.")] = None,
-    by: Annotated[str, typer.Option(help="nonzero_params, data_seen, sparsity, train_flops or another column.")] = (
-        "nonzero_params"
-    ),
-    levels: Annotated[int | None, typer.Option(help="How many of the largest values; 1 unless said.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="The top share of the runs instead of levels.")] = None,
-    folds: Annotated[int | None, typer.Option(help="That many random folds instead of a held-out scale.")] = None,
-    group: Annotated[str, typer.Option(help="Column whose values are the groups of comparable losses.")] = "modality",
-    bootstrap: Annotated[bool, typer.Option(help="Whether to show a bootstrap of the point fit beside it.")] = True,
-    discrepancy: Annotated[bool, typer.Option(help="Whether losses beyond the runs carry a discrepancy.")] = True,
-    seed: Seed = 0,
-    prob: Prob = PROB,
-    column: Rename = None,
-    json_: Json = False,
-) -> int:
-    """Fit without the largest scale, predict it, and see how often the intervals held."""
-    from bayes_scaling.validate.view import holdout_view
-
-    table = load_table(runs, column)
-    against = ("bootstrap",) if bootstrap else ()
-    common: dict[str, Any] = {
-        "prob": prob,
-        "seed": seed,
-        "against": against,
-        "group": group,
-        "discrepancy": discrepancy,
-    }
-    if folds is not None:
-        found = bs.kfold(table, law, folds=folds, **common)
-    else:
-        found = bs.holdout(table, law, by=by, levels=levels, fraction=fraction, **common)
-    if json_:
-        print_json(found.to_dict())
-    else:
-        Console().print(holdout_view(found))
-    return NOT_TRUSTED if any(note.code == "refit_not_converged" for note in found.notes) else 0
+def _cost(posterior: xr.DataTree, name: str, speedup: list[str] | None, counted: bool) -> Cost:
+    """The cost model that the options spell."""
+    cost = cost_of(posterior, name)
+    if counted:
+        cost = Pretrained(cost.base if isinstance(cost, Pretrained) else cost, counted=True)
+    times = {}
+    for given in speedup or []:
+        structure, _, number = given.rpartition("=")
+        value = as_number(number)
+        if not structure or value is None:
+            raise InputError(f"--speedup {given} is none; it takes STRUCTURE=TIMES, as 2:4=1.2")
+        times[check_structure(structure)] = value
+    return Hardware(cost, times) if times else cost
 
 
 def _report_fit(posterior: xr.DataTree, out: Path | None, prob: float, as_json: bool) -> int:

@@ -14,6 +14,7 @@ KEYS = {
     "dense_loss", "probability_sparse_beats_dense", "dense_equivalent", "expected_regret", "choices", "extrapolation",
     "notes",
 }  # fmt: skip
+STAKES = {"gain", "margin", "probability_beats_dense_by_margin", "stakes"}
 INTERVAL = {"median", "lower", "upper"}
 SIZE = 1.6e7
 
@@ -40,13 +41,13 @@ def expected_loss(posterior, answer, S, cost="gradual"):
 
 def test_keys_are_the_contracts(simulated):
     found = bs.recommend(simulated, SIZE, budget(simulated, 3)).to_dict()
-    assert set(found) == {"prob", "answers"}
+    assert set(found) == {"prob", "answers", "comparisons"}
     assert found["prob"] == 0.89
     assert [(a["modality"], a["structure"]) for a in found["answers"]] == [
         ("language", "unstructured"), ("language", "2:4"), ("vision", "unstructured"), ("vision", "2:4"),
     ]  # fmt: skip
     for answer in found["answers"]:
-        assert set(answer) == KEYS
+        assert set(answer) == KEYS | STAKES
         assert set(answer["recommended"]) == {"sparsity", "data_seen", "total_params"}
         assert set(answer["optimal_sparsity"]) == INTERVAL | {"probability_zero"}
         for name in ("loss", "dense_loss", "dense_equivalent"):
