@@ -7,10 +7,16 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 from helpers import one_modality, two_modalities, two_starts
+from hypothesis import settings
 
 import bayes_scaling as bs
 
 mpl.use("Agg")
+
+# Checks of a change try the same examples every time; a run at one's desk tries others each time.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -97,6 +97,15 @@ def test_exponents(simulated, single):
             np.testing.assert_allclose(at, np.sort(medians), rtol=1e-6)
 
 
+def test_optimal_sparsity_of_one_modality(simulated):
+    (ax,) = drawn(bs.plot_optimal_sparsity(simulated, modality="vision", structure="unstructured")).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["vision"]
+    runs = simulated["constant_data"].to_dataset()
+    data = runs["data_seen"].to_numpy()[(runs["modality"] == "vision").to_numpy()]
+    (band,) = bands(ax)
+    assert band[0][[0, -1]] == pytest.approx(6 * 6.4e7 * np.array([data.min(), 10 * data.max()]))
+
+
 def test_optimal_sparsity(simulated):
     budgets = np.geomspace(1e17, 1e21, 9)
     figure = drawn(bs.plot_optimal_sparsity(simulated, 1.6e7, budgets, prob=0.8))

@@ -55,8 +55,8 @@ class NextRuns:
         A run table, without losses, which `load_runs` and `save_runs` take: the columns of the candidates,
         ``train_flops``, and ``rank``; ``cumulative_flops``; ``before`` and ``after``, the measure expected before and
         after each; ``gain``, what each takes off the variance, or the regret; ``gain_per_flop``; and
-        ``predicted_loss``, ``predicted_lower`` and ``predicted_upper``, what a new run would reach, of which a loss
-        outside says that the law does not hold there.
+        ``predicted_loss``, ``predicted_lower`` and ``predicted_upper``, what a new run would reach; many losses
+        outside say that the law does not hold there.
     extrapolation : list of dict
         How far each lies beyond the runs trained, in nats.
     notes : list of Note

@@ -18,18 +18,15 @@ def next_runs_view(found: "NextRuns") -> Group:
     """What is asked, a row per run in the order of picking, what to expect, and the notes."""
     title = Text(f"Which runs to train next, for the {found.target}", style="bold")
     asked = "optimal sparsity" if found.measure == "expected regret" else "target"
-    now = Text(
-        f"Now: {asked} {found.now['median']:.4g} [{found.now['lower']:.4g}, {found.now['upper']:.4g}], "
-        f"{found.measure} {found.before:.3g}.",
-    )
+    interval = f"{found.now['median']:.4g} [{found.now['lower']:.4g}, {found.now['upper']:.4g}] ({found.prob:.0%})"
+    now = Text(f"Now: {asked} {interval}, {found.measure} {found.before:.3g}.")
     if not found.runs.sizes["run"]:
         return Group(title, now, notes_view(found.notes))
     spent = float(found.runs["train_flops"].sum())
     reading = (
         f"Expected after all of them: {found.measure} {found.after:.3g}, for {spent:.3g} of {found.budget_flops:.3g} "
-        f"FLOPs. Each run is the best one, by {found.rule}, given those before it. Brackets are {found.prob:.0%} "
-        "intervals of a new run's loss; one outside them says that the law does not hold there. Refit once they are "
-        "trained."
+        f"FLOPs. Each run is the best one, by {found.rule}, given those before it. Refit once they are trained: many "
+        f"losses outside their {found.prob:.0%} intervals would say that the law does not hold there."
     )
     return Group(title, now, _table(found), Text(reading, style="dim"), notes_view(found.notes))
 
@@ -37,13 +34,12 @@ def next_runs_view(found: "NextRuns") -> Group:
 def _table(found: "NextRuns") -> Table:
     rows = found.to_frame()
     several = rows["modality"].nunique() > 1
+    left = {"standard deviation": "s. d.", "expected regret": "regret"}[found.measure]
     table = Table()
     table.add_column("")
     table.add_column("run")
-    left = found.measure.replace(" ", "\n")
-    for heading in ("non-zero", "data", "sparsity", "FLOPs", "in all", f"{left} after"):
-        table.add_column(heading, justify="right")
-    table.add_column("loss expected", justify="right", no_wrap=True)
+    for heading in ("non-\nzero", "data", "spar-\nsity", "FLOPs", f"{left}\nafter", f"its loss,\n{found.prob:.0%}"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows.to_dict("records"):
         kind = f"{row['modality']}, {row['structure']}" if several else row["structure"]
         table.add_row(
@@ -52,9 +48,8 @@ def _table(found: "NextRuns") -> Table:
             count(row["nonzero_params"]),
             count(row["data_seen"]),
             f"{row['sparsity']:.4g}",
-            f"{row['train_flops']:.2e}",
-            f"{row['cumulative_flops']:.2e}",
+            f"{row['train_flops']:.2g}",
             f"{row['after']:.3g}",
-            f"{row['predicted_loss']:.3f} [{row['predicted_lower']:.3f}, {row['predicted_upper']:.3f}]",
+            f"{row['predicted_lower']:.3f}–{row['predicted_upper']:.3f}",
         )
     return table
