@@ -1,8 +1,9 @@
-"""`bayes-scaling allocate`, `reach`, `map`, and what `recommend` says beside its contract."""
+"""`bayes-scaling allocate`, `reach`, `map`, `budget`, and what `recommend` says beside its contract."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bayes_scaling as bs
@@ -97,3 +98,33 @@ def test_wrong_input_is_one_line(command, saved, tmp_path, monkeypatch, argument
     assert done.out == ""
     assert done.err.count("\n") == 1
     assert words in done.err
+
+
+def test_budget_is_what_python_says(command, saved):
+    asked = ("--nonzero-params", "1e8", "--sparsity", "0", "--sparsity", "0.75", "--cost", "dense", "--prob", "0.8")
+    done = command("budget", saved["simulated"], *asked, "--json")
+    assert done.status == 0
+    found = json.loads(done.out)
+    assert (found["prob"], found["cost"], len(found["answers"])) == (0.8, "dense", 2 * 2 * 2)
+    tree = bs.load(saved["simulated"])
+    for relative, name in ((False, "train_flops"), (True, "times_dense_optimal")):
+        same = bs.budget_for(tree, 1e8, [0, 0.75], cost="dense", relative=relative)
+        for each in found["answers"]:
+            at = same.sel(modality=each["modality"], structure=each["structure"], sparsity=each["sparsity"])
+            median = np.quantile(at, 0.5, method="nearest")
+            assert each[name]["median"] == (pytest.approx(median) if np.isfinite(median) else None)
+    never = [a for a in found["answers"] if a["structure"] == "2:4" and a["sparsity"] == 0.75]
+    assert all(a["train_flops"]["upper"] is None and a["probability_never"] == 1 for a in never)
+
+
+def test_budget_prints_a_table(command, saved):
+    done = command("budget", saved["single"], "--nonzero-params", "1e8", "--sparsity", "0.5")
+    assert done.status == 0
+    assert "1e+08 non-zero parameters" in done.out
+    assert "89% credible" in done.out
+
+
+def test_budget_refuses_a_sparsity_that_is_none(command, saved):
+    done = command("budget", saved["single"], "--nonzero-params", "1e8", "--sparsity", "1.5")
+    assert done.status == 2
+    assert "[0, 1)" in done.err
