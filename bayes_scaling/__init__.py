@@ -9,9 +9,10 @@ STARTED = time.perf_counter()
 """When this process began to import the package, for `fit --json`."""
 
 from bayes_scaling import datasets, laws
-from bayes_scaling.decide import costs, targets
+from bayes_scaling.decide import costs
 from bayes_scaling.decide.allocate import allocate
-from bayes_scaling.decide.next_runs import next_runs
+from bayes_scaling.decide.next import targets
+from bayes_scaling.decide.next.next_runs import next_runs
 from bayes_scaling.decide.optimum import optimal_sparsity
 from bayes_scaling.decide.reach import reach
 from bayes_scaling.decide.recommend import recommend

@@ -29,12 +29,13 @@ import xarray as xr
 
 import bayes_scaling as bs
 from bayes_scaling import laws
-from bayes_scaling.decide import costs, targets
-from bayes_scaling.decide.batch import greedy
-from bayes_scaling.decide.candidates import candidates_of
-from bayes_scaling.decide.misses import law_alone
-from bayes_scaling.decide.next_runs import state_of
-from bayes_scaling.decide.variance import Variance
+from bayes_scaling.decide import costs
+from bayes_scaling.decide.next import targets
+from bayes_scaling.decide.next.batch import greedy
+from bayes_scaling.decide.next.candidates import candidates_of
+from bayes_scaling.decide.next.misses import law_alone
+from bayes_scaling.decide.next.next_runs import state_of
+from bayes_scaling.decide.next.variance import Variance
 from bayes_scaling.intervals import PROB, interval
 from bayes_scaling.noise import draw_noise
 from bayes_scaling.predict import expected_loss, noise_scale

@@ -93,7 +93,7 @@ def next(  # noqa: A001 - the command's name
     json_: Json = False,
 ) -> int:
     """Pick runs to train next: those expected to tell most of what a decision hangs on, per FLOP."""
-    from bayes_scaling.decide.view import next_runs_view
+    from bayes_scaling.decide.next.view import next_runs_view
 
     about = {
         "nonzero_params": nonzero_params,

@@ -10,10 +10,10 @@ from helpers import codes, hand_built, law_alone, one_modality, random_coefficie
 import bayes_scaling as bs
 from bayes_scaling import laws, targets
 from bayes_scaling.decide import costs
-from bayes_scaling.decide.batch import best_batch, greedy
-from bayes_scaling.decide.misses import Misses
-from bayes_scaling.decide.regret import Preposterior
-from bayes_scaling.decide.variance import Variance
+from bayes_scaling.decide.next.batch import best_batch, greedy
+from bayes_scaling.decide.next.misses import Misses
+from bayes_scaling.decide.next.regret import Preposterior
+from bayes_scaling.decide.next.variance import Variance
 from bayes_scaling.demo import question
 from bayes_scaling.discrepancy import SCALE
 from bayes_scaling.errors import InputError

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bayes_scaling.decide.variance import Variance
+from bayes_scaling.decide.next.variance import Variance
 from bayes_scaling.noise import draw_noise, log_density
 
 __all__ = ["Preposterior"]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bayes_scaling.decide.misses import Misses
+from bayes_scaling.decide.next.misses import Misses
 
 __all__ = ["State", "Variance"]
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from bayes_scaling.display import count, notes_view
 
 if TYPE_CHECKING:
-    from bayes_scaling.decide.next_runs import NextRuns
+    from bayes_scaling.decide.next.next_runs import NextRuns
 
 __all__ = ["next_runs_view"]
 

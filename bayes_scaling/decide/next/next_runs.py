@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.decide import costs, targets
-from bayes_scaling.decide.batch import Pick, best_batch
-from bayes_scaling.decide.candidates import Candidates, candidates_of
-from bayes_scaling.decide.misses import Misses, law_alone
+from bayes_scaling.decide import costs
+from bayes_scaling.decide.next import targets
+from bayes_scaling.decide.next.batch import Pick, best_batch
+from bayes_scaling.decide.next.candidates import Candidates, candidates_of
+from bayes_scaling.decide.next.misses import Misses, law_alone
+from bayes_scaling.decide.next.regret import Preposterior
+from bayes_scaling.decide.next.variance import State, Variance
 from bayes_scaling.decide.optimum import cost_of
-from bayes_scaling.decide.regret import Preposterior
-from bayes_scaling.decide.variance import State, Variance
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import AXES, extrapolation
 from bayes_scaling.intervals import PROB, check_prob, interval
@@ -97,7 +98,7 @@ class NextRuns:
         }
 
     def __str__(self) -> str:
-        from bayes_scaling.decide.view import next_runs_view
+        from bayes_scaling.decide.next.view import next_runs_view
         from bayes_scaling.display import plain
 
         return plain(next_runs_view(self))
@@ -121,9 +122,9 @@ def next_runs(
     """Pick runs to train next, by what their losses are expected to tell of a target per FLOP.
 
     Each pick takes those before it for trained. The expected reduction of the target's variance is that of the best
-    linear estimate (`decide.variance`), with a run's noise, and what the law may miss beyond the runs, against it; a
-    target of `targets.Regret` is rechecked by reweighting draws (`decide.regret`). The draws believe in their laws, so
-    a batch cannot show that these are wrong: refit after each batch (`bayes_scaling.update`), look whether losses fell
+    linear estimate (`variance`), with a run's noise, and what the law may miss beyond the runs, against it; a target of
+    `targets.Regret` is rechecked by reweighting draws (`regret`). The draws believe in their laws, so a batch cannot
+    show that these are wrong: refit after each batch (`bayes_scaling.update`), look whether losses fell
     inside their intervals, and spend some of a budget on the largest scale that it reaches.
 
     Parameters

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_scaling.decide.variance import State
+from bayes_scaling.decide.next.variance import State
 
 __all__ = ["Pick", "best_batch"]
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.actions import ACTIONS, Case
-from bayes_scaling.decide.misses import law_alone
+from bayes_scaling.decide.next.misses import law_alone
 from bayes_scaling.decide.optimum import optimal_sparsity
 from bayes_scaling.decide.question import Question
 from bayes_scaling.errors import InputError
