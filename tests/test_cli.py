@@ -499,13 +499,21 @@ def test_an_interrupted_fit_leaves_nothing(tmp_path, simulated):  # noqa: ARG001
     out = tmp_path / "posterior.nc"
     command = [sys.executable, "-m", "bayes_scaling.cli", "fit", tmp_path / "sweep.csv", "--law", "sparse"]
     running = subprocess.Popen(
-        [*command, "--draws", "200000", "--out", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--draws", "200000", "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts something in the background has it ignore interrupts, and what that starts as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         time.sleep(12)
         assert running.poll() is None
         # While modules are imported an interrupt can get lost; a person would try again.
-        while running.poll() is None and time.sleep(3) is None:
+        for _ in range(20):
+            time.sleep(3)
+            if running.poll() is not None:
+                break
             running.send_signal(signal.SIGINT)
         printed, said = running.communicate(timeout=30)
     finally:
