@@ -42,7 +42,7 @@ MANY_RUNS = 3000
 FIRST_TRY = {"tune": 400, "target_accept": 0.9, "thin": 2}
 STRICTER = {"tune": 2000, "target_accept": 0.99, "thin": 4}
 """Settings of the one refit; it also keeps twice as many draws, since too few effective ones is one way to fail. Longer
-chains with steps as before cost less, and where R-hat had failed they met divergences instead."""
+chains with steps as before cost less, and did not pass the gate where this was tried."""
 
 
 def fit(
