@@ -32,6 +32,9 @@ irreducible loss then came out short."""
 
 LEAST_ESS = 200
 
+MOST_DIMENSIONS = 40
+"""Beyond so many coordinates importance sampling is not tried: its weights never held there."""
+
 FALLBACK: dict[str, Any] = {"tune": 250, "target_accept": 0.9, "chains": 4}
 
 
@@ -124,9 +127,11 @@ def sampled(
 
     with one_blas_thread():
         density = whitened(compiled_model(law, design, build), law, design)
-        points, found = importance(density, draws, np.random.default_rng([seed, 6]))
-        if found["khat"] <= MAX_KHAT and found["ess"] >= LEAST_ESS:
-            drawn = {name: values[None] for name, values in density.variables(points).items()}
-            return drawn, found | {"method": "importance"}
+        found = {"khat": np.inf, "ess": 0.0}
+        if density.code.dim <= MOST_DIMENSIONS:
+            points, found = importance(density, draws, np.random.default_rng([seed, 6]))
+            if found["khat"] <= MAX_KHAT and found["ess"] >= LEAST_ESS:
+                drawn = {name: values[None] for name, values in density.variables(points).items()}
+                return drawn, found | {"method": "importance"}
         drawn, _ = nuts(density, seed=seed, draws=-(-draws // FALLBACK["chains"]), thin=thin, **FALLBACK)
     return drawn, found | {"method": "nuts"}

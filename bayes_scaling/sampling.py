@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.special import softmax
 
 from bayes_scaling.compiled import Compiled, Density, split
+from bayes_scaling.curvature import STEP, hessian
 from bayes_scaling.design import Design
 from bayes_scaling.inputs import inputs
 from bayes_scaling.laws.base import Grouped, Law, Pooled, latent_name
@@ -26,9 +27,6 @@ FEW_GROUPS = 4
 
 ROUNDS = 3
 """Of finding the spread that many groups make likely."""
-
-STEP = 1e-4
-"""Half-width of the differences of gradients that make the Hessian."""
 
 _STATS = ("depth", "diverging", "energy", "logp", "maxdepth_reached", "mean_tree_accept", "n_steps", "step_size")
 
@@ -112,9 +110,7 @@ def _search(density: Density, start: np.ndarray) -> np.ndarray:
 
 def _root(density: Density, point: np.ndarray) -> np.ndarray:
     """A root of the inverse of minus the Hessian, whose directions of too little or wrong curvature are bounded."""
-    steps = STEP * np.eye(len(point))
-    hessian = np.array([(density(point + s)[1] - density(point - s)[1]) / (2 * STEP) for s in steps])
-    values, vectors = np.linalg.eigh(-(hessian + hessian.T) / 2)
+    values, vectors = np.linalg.eigh(-hessian(density, point))
     return vectors / np.sqrt(np.maximum(np.abs(values), FLATTEST))
 
 

@@ -33,7 +33,18 @@ def test_importance_sampling_agrees_with_nuts(single):
 
 def test_on_the_papers_runs(frantar, frantar_runs):
     quick = refit(frantar_runs, laws.get("sparse"), seed=1, draws=4000)
+    assert json.loads(quick.attrs["diagnostics"])["method"] == "importance"
     assert_like(quick, frantar, 0.2)
+
+
+def test_the_long_tail_is_there(frantar, frantar_runs):
+    """Three values of D hardly tell T5's irreducible loss from its data term: c may be far below its mode."""
+    quick = refit(frantar_runs, laws.get("sparse"), seed=1, draws=4000)
+    for name in ("c", "b_D"):
+        one, other = (tree["posterior"][name].sel(modality="language") for tree in (quick, frantar))
+        for quantile in (0.055, 0.945):
+            off = float(one.quantile(quantile) - other.quantile(quantile)) / float(other.std())
+            assert abs(off) < 0.3, (name, quantile, off)
 
 
 def test_nuts_where_the_weights_will_not_do(simulated, monkeypatch):
