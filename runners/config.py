@@ -3,69 +3,105 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 from bayes_scaling.runs import InputError
-from runners.models.transformer import Shape, solve_shape
-from runners.sparsity.schedules import CubicSchedule
-from runners.sparsity.structures import NofM, parse_structure
+from runners import models
+from runners.data.load import MODALITIES
+from runners.models.shapes import Shape
+from runners.rates import DECAYS, tuned_learning_rate
+from runners.sparsity import distributions, methods, schedules, structures
+from runners.sparsity.distributions import Distribution
+from runners.sparsity.methods import Method
+from runners.sparsity.schedules import Schedule
 
-__all__ = ["RunConfig", "tuned_learning_rate"]
+__all__ = ["RunConfig"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EMBEDDING_RULES = ("sqrt", "none")
-
-
-def tuned_learning_rate(width: int) -> float:
-    """The peak learning rate for a model width, from a grid of dense runs (docs/first-sweep.md)."""
-    return float(f"{0.02 * (width / 32) ** -0.7:.2g}")
+PRECISIONS = ("auto", "float32", "bfloat16")
+FAMILY_OF = {"language": "decoder", "vision": "vit"}
+CORPUS_OF = {"language": "stdlib", "vision": "photographs"}
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run of a decoder-only transformer on bytes.
+    """One training run.
 
     Parameters
     ----------
     nonzero_params : int
-        Non-zero block weights wanted at the end; the model is as wide as that takes at this sparsity.
+        Non-zero block weights wanted at the end; the model is as large as that takes at this sparsity.
     data_seen : int
-        Bytes to train on, repeats counted; rounded to whole steps.
+        Tokens or examples to train on, repeats counted; rounded to whole steps.
     sparsity : float
         Final fraction of zeros among the block weights, in [0, 1).
     structure : str
-        ``unstructured`` or a pattern n:m; at sparsity 0 it becomes ``dense``.
+        ``unstructured``, a pattern n:m, or ``block:RxC``; at sparsity 0 it becomes ``dense``.
     seed : int
         Of the initial weights and of the order of the data.
-    corpus : str
-        ``stdlib``, or folders separated by commas.
-    suffix : str
-        Ending of the files read from folders.
-    layers, head_size, context : int
-        Fixed parts of the architecture; `context` in bytes.
+    modality : str
+        ``language`` or ``vision``.
+    model : str, optional
+        Family of models; by default ``decoder`` for language and ``vit`` for vision.
+    layers, width : int
+        Fixed depth where size is scaled by width; fixed width where it is scaled by depth.
+    scaling : str
+        ``width`` or ``depth``.
+    head_size : int
+        Width of an attention head.
+    activation : str
+        ``gelu`` or ``swiglu``.
+    context : int
+        Text: tokens per window.
+    image_size, patch_size : int
+        Images: side of an image and of a patch, in pixels.
+    corpus, suffix, tokenizer, column, limit, task, flips
+        Of the data; as `runners.data.load_batches` has them. By default Python's own source text, and photographs.
+    heldout_items : int
+        Held-out windows or examples that the loss is the mean over, the same for all runs; 0 means all.
     batch_size : int
-        Sequences per step.
+        Windows or examples per step.
     learning_rate : float, optional
-        Peak of the schedule; by default the rule tuned for dense models of this width.
+        Peak of the schedule; by default the rule tuned for models of this width and density.
     warmup : float
-        Fraction of the steps with a linear warm-up; a cosine follows.
+        Fraction of the steps with a linear warm-up.
+    decay : str
+        What follows: ``cosine``, or ``wsd``, which stays at the peak and falls linearly at the end.
+    cooldown : float
+        ``wsd``: fraction of the steps in which the rate falls.
     final_learning_rate : float
-        Where the cosine ends, as a fraction of the peak.
+        Where the decay ends, as a fraction of the peak.
     weight_decay, beta1, beta2, clip : float
         AdamW's knobs (no decay on norms) and the largest gradient norm.
+    method, distribution, schedule : str
+        Which weights go, how many from each tensor, and when; see ``docs/sparsity.md``.
     prune_start, prune_end : float
-        Where in training the cubic schedule starts and ends.
+        Where in training the schedule starts and ends, as fractions; ``one_shot`` prunes at `prune_start`.
+    prune_power : float
+        Of the polynomial schedule; 3 is cubic.
     prune_every : int
         Steps between recomputed masks.
     embedding_sparsity : str
         ``sqrt`` prunes embedding and output layer to 1 - sqrt(1 - sparsity), which leaves them about as many
         non-zeros as the dense model of the same N has; ``none`` leaves them dense.
-    heldout_windows : int
-        Held-out windows that the loss is the mean over, the same for all runs; 0 means all.
+    pretrained : str, optional
+        File of a trained dense model (`runners.train.run` keeps it on request) that training starts from: the run's
+        strategy is then ``pretrained``. Runs are told apart by the file's name, not by its folder.
     device : str
         ``auto`` takes CUDA, then MPS, then the CPU.
+    precision : str
+        ``auto`` is bfloat16 autocast on CUDA and float32 elsewhere.
+    compiled : bool, optional
+        Whether `torch.compile` is used; by default on CUDA only.
     threads : int
         CPU threads of this run.
+
+    Raises
+    ------
+    InputError
+        A knob is out of its bounds, a name is unknown, or knobs do not go together.
     """
 
     nonzero_params: int = 6144
@@ -73,85 +109,163 @@ class RunConfig:
     sparsity: float = 0.0
     structure: str = "unstructured"
     seed: int = 0
-    corpus: str = "stdlib"
-    suffix: str = ".py"
+    modality: str = "language"
+    model: str | None = None
     layers: int = 2
+    width: int | None = None
+    scaling: str = "width"
     head_size: int = 8
+    activation: str = "gelu"
     context: int = 64
+    image_size: int = 32
+    patch_size: int = 4
+    corpus: str | None = None
+    suffix: str = ".py"
+    tokenizer: str = "bytes"
+    column: str | None = None
+    limit: int = 0
+    task: str | None = None
+    flips: bool = False
+    heldout_items: int = 8192
     batch_size: int = 16
     learning_rate: float | None = None
     warmup: float = 0.1
+    decay: str = "cosine"
+    cooldown: float = 0.2
     final_learning_rate: float = 0.1
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.98
     clip: float = 1.0
+    method: str = "magnitude"
+    distribution: str = "uniform"
+    schedule: str = "polynomial"
     prune_start: float = 0.25
     prune_end: float = 0.75
+    prune_power: float = 3.0
     prune_every: int = 10
     embedding_sparsity: str = "sqrt"
-    heldout_windows: int = 8192
+    pretrained: str | None = None
     device: str = "auto"
+    precision: str = "auto"
+    compiled: bool | None = None
     threads: int = 1
 
     def __post_init__(self) -> None:
         whole = ("nonzero_params", "data_seen", "layers", "context", "batch_size", "prune_every", "threads")
-        for name, least in {**dict.fromkeys(whole, 1), "seed": 0, "heldout_windows": 0}.items():
+        least = dict.fromkeys((*whole, "image_size", "patch_size"), 1)
+        for name, smallest in {**least, "seed": 0, "heldout_items": 0, "limit": 0}.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
+            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+                raise InputError(f"{name} is {value!r}; a whole number of at least {smallest} is needed")
         if not 0 <= self.sparsity < 1:
             raise InputError(f"sparsity is {self.sparsity!r}; a fraction in [0, 1) is needed")
-        for name, value, allowed in (
-            ("device", self.device, DEVICES),
-            ("embedding_sparsity", self.embedding_sparsity, EMBEDDING_RULES),
+        for name, allowed in (
+            ("modality", MODALITIES),
+            ("device", DEVICES),
+            ("precision", PRECISIONS),
+            ("decay", DECAYS),
+            ("embedding_sparsity", EMBEDDING_RULES),
         ):
-            if value not in allowed:
+            if (value := getattr(self, name)) not in allowed:
                 raise InputError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
+        # Defaults that hang on other knobs are resolved here, so that the hash tells what is in use.
+        self._resolve("model", FAMILY_OF[self.modality])
+        self._resolve("corpus", CORPUS_OF[self.modality])
+        if (family := models.get(str(self.model))).modality != self.modality:
+            raise InputError(f"model {self.model!r} is for {family.modality}, found modality {self.modality!r}")
         self._check_structure()
-        if self.learning_rate is None:  # resolved here, so that the hash of the configuration tells the rate in use
-            object.__setattr__(self, "learning_rate", tuned_learning_rate(self.shape.width))
+        self._resolve("learning_rate", tuned_learning_rate(self.modality, self.shape.width, 1 - self.sparsity))
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number above 0 is needed")
-        for name in ("warmup", "final_learning_rate", "weight_decay", "beta1", "beta2"):
+        for name in ("warmup", "cooldown", "final_learning_rate", "weight_decay", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number in [0, 1) is needed")
-        _ = self.schedule, self.shape  # both check themselves
+        if self.decay == "wsd" and self.warmup + self.cooldown > 1:
+            raise InputError(
+                f"warmup {self.warmup} and cooldown {self.cooldown} exceed the run; their sum is at most 1"
+            )
+        if self.pretrained is not None and self.sparsity == 0:
+            raise InputError("pretrained is a start for sparse runs; sparsity above 0 is needed")
+        _ = self.pruning_schedule, self.pruning_method, self.pruning_distribution  # all three check themselves
+
+    def _resolve(self, name: str, value: object) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, value)
 
     def _check_structure(self) -> None:
         if self.structure == "dense":
             if self.sparsity != 0:
                 raise InputError(f"structure 'dense' goes with sparsity 0, found sparsity {self.sparsity}")
             return
-        structure = parse_structure(self.structure)
+        fixed = structures.parse(self.structure).fixed_sparsity
         if self.sparsity == 0:
             object.__setattr__(self, "structure", "dense")
-        elif isinstance(structure, NofM) and abs(structure.sparsity - self.sparsity) > 1e-9:
-            raise InputError(
-                f"structure {self.structure} means sparsity {structure.sparsity:g}, found sparsity {self.sparsity:g}"
-            )
+        elif fixed is not None:
+            if abs(fixed - self.sparsity) > structures.TOLERANCE:
+                raise InputError(
+                    f"structure {self.structure} means sparsity {fixed:g}, found sparsity {self.sparsity:g}"
+                )
+            object.__setattr__(self, "sparsity", fixed)  # a rounded one would miss the pattern by some weights
 
     @property
     def shape(self) -> Shape:
         """The architecture that hits `nonzero_params`."""
-        group = 4
-        if self.structure != "dense" and isinstance(pattern := parse_structure(self.structure), NofM):
-            group = math.lcm(4, pattern.m)
-        return solve_shape(self.nonzero_params, self.sparsity, self.layers, self.head_size, group)
+        multiple = 1 if self.structure == "dense" else structures.parse(self.structure).multiple
+        return models.get(str(self.model)).solve(
+            self.nonzero_params,
+            self.sparsity,
+            scaling=self.scaling,
+            layers=self.layers,
+            width=self.width,
+            head_size=self.head_size,
+            activation=self.activation,
+            multiple_of=math.lcm(4, multiple),
+        )
 
     @property
-    def schedule(self) -> CubicSchedule:
+    def pruning_schedule(self) -> Schedule:
         """When weights go."""
-        return CubicSchedule(self.prune_start, self.prune_end)
+        knobs = {
+            "start": self.prune_start,
+            "end": self.prune_end,
+            "power": self.prune_power,
+            "every": self.prune_every,
+            "at": self.prune_start,
+        }
+        known = {field.name for field in fields(schedules.get(self.schedule))}
+        return schedules.get(self.schedule, **{name: value for name, value in knobs.items() if name in known})
+
+    @property
+    def pruning_method(self) -> Method:
+        """Which weights go."""
+        return methods.get(self.method)
+
+    @property
+    def pruning_distribution(self) -> Distribution:
+        """How many weights of each tensor go."""
+        return distributions.get(self.distribution)
+
+    @property
+    def units_per_step(self) -> int:
+        """Tokens or examples of one step."""
+        return self.batch_size * (self.context if self.modality == "language" else 1)
 
     @property
     def steps(self) -> int:
         """Optimizer steps."""
-        return max(1, round(self.data_seen / (self.batch_size * self.context)))
+        return max(1, round(self.data_seen / self.units_per_step))
 
     @property
     def run_id(self) -> str:
-        """Short name for people, and a hash of the whole configuration."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
-        return f"n{self.nonzero_params}-d{self.data_seen}-{self.structure}-s{self.sparsity:g}-{self.seed}-{digest}"
+        """Short name for people, and a hash of every knob that is not at its default.
+
+        Knobs that come later leave the names of earlier runs alone, as long as their defaults change nothing.
+        """
+        knobs = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        if self.pretrained is not None:
+            knobs["pretrained"] = Path(self.pretrained).name
+        digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode()).hexdigest()[:8]
+        structure = self.structure.replace("block:", "block")  # the id is a file's name
+        return f"n{self.nonzero_params}-d{self.data_seen}-{structure}-s{self.sparsity:g}-{self.seed}-{digest}"

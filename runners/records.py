@@ -7,9 +7,11 @@ A record holds
 
 - ``schema``: the version of this format;
 - ``run``: the row of the run table, under the table's column names, and columns of its own (``eval_se``, ``width``, …);
-- ``status``: ``finished`` or ``diverged`` (then the loss is null);
+- ``status``: ``finished``; ``diverged`` (then the loss is null); or ``failed``, with ``error``, where memory ran out:
+  such a run is tried again;
 - ``config``: every knob of the run;
 - ``curve``: points along training (step, data seen, training loss, sparsity), the last one with the held-out loss;
+- ``flops``: training FLOPs of blocks, embeddings and attention at the density of each step;
 - ``data``: the corpus and its SHA-256; ``versions``; ``device``;
 - ``parameters``: by component, in all and non-zero, counted on the finished model.
 """
@@ -25,7 +27,7 @@ from typing import Any
 
 from bayes_scaling.runs import InputError
 
-__all__ = ["SCHEMA", "done", "read", "read_all", "records_to_rows", "write"]
+__all__ = ["SCHEMA", "done", "is_done", "read", "read_all", "records_to_rows", "write"]
 
 SCHEMA = 1
 """Version of the record's format."""
@@ -101,7 +103,14 @@ def _parse(place: Path) -> dict[str, Any]:
 
 def done(store: Path | None) -> set[str]:
     """Ids of the runs that need no training: the finished and the diverged, which would diverge again."""
-    return {place.stem for place in Path(store).glob("*.json")} if store is not None else set()
+    if store is None or not Path(store).is_dir():
+        return set()
+    return {record["run"]["run_id"] for record in read_all(store) if record["status"] != "failed"}
+
+
+def is_done(store: Path, run_id: str) -> bool:
+    """Whether a run needs no training."""
+    return (Path(store) / f"{run_id}.json").is_file() and read(store, run_id)["status"] != "failed"
 
 
 def records_to_rows(records: Iterable[dict[str, Any]], diverged: bool = False) -> list[dict[str, Any]]:
@@ -123,6 +132,6 @@ def records_to_rows(records: Iterable[dict[str, Any]], diverged: bool = False) -
     for record in sorted(records, key=lambda record: record["run"]["run_id"]):
         if record["status"] == "finished":
             rows.append(dict(record["run"]))
-        elif diverged:
+        elif record["status"] == "diverged" and diverged:
             rows.append({**record["run"], "loss": math.nan})
     return rows

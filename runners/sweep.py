@@ -62,7 +62,7 @@ class Summary:
     finished, diverged, skipped : list of str
         Run ids: trained now, trained now but diverged, already in the store.
     failed : dict of str to str
-        Run id and error of runs that left no record.
+        Run id and error of runs without a result.
     interrupted : bool
         Whether it was stopped before its end; starting it again goes on.
     seconds : float
@@ -150,8 +150,11 @@ def work(config: RunConfig) -> float:
     """Relative cost of a run as it is trained: masks on dense matrices, so by total and not by non-zero weights."""
     # Matrices, what grows with the width (activations, embeddings, attention), and the rest; weighed as measured on
     # one CPU core.
-    per_byte = config.shape.block_weights + 2400 * config.shape.width + 50_000
-    return (config.data_seen + config.context * config.heldout_windows / 3) * per_byte
+    per_position = config.shape.block_weights + 2400 * config.shape.width + 50_000
+    language = config.modality == "language"
+    positions = 1 if language else (config.image_size // config.patch_size) ** 2
+    heldout = config.heldout_items * (config.context if language else 1)
+    return (config.data_seen + heldout / 3) * positions * per_position
 
 
 def run_plan(
@@ -176,7 +179,8 @@ def run_plan(
     Returns
     -------
     Summary
-        Ctrl-C ends the sweep early and is told here; a run that was under way leaves no record.
+        Ctrl-C ends the sweep early and is told here; a run that was under way goes on from its last checkpoint when
+        the sweep is started again.
     """
     if workers < 1:
         raise InputError(f"workers is {workers}; at least 1 is needed")
@@ -192,6 +196,8 @@ def run_plan(
             loss = None
             if isinstance(outcome, Exception):
                 summary.failed[config.run_id] = f"{type(outcome).__name__}: {outcome}"
+            elif outcome["status"] == "failed":
+                summary.failed[config.run_id] = outcome["error"]
             elif outcome["status"] == "diverged":
                 summary.diverged.append(config.run_id)
             else:
@@ -244,7 +250,7 @@ def _outcomes(
 
 def _train(config: RunConfig, store: Path) -> dict[str, Any]:
     """Train, unless another sweep on the same store has done so in the meantime."""
-    if config.run_id in records.done(store):
+    if records.is_done(store, config.run_id):
         return records.read(store, config.run_id)
     return run(config, store)
 

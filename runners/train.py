@@ -1,35 +1,37 @@
 """One training run: a configuration in, one record out."""
 
 import math
-import platform
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional
+from torch import nn
 
 from bayes_scaling.runs import InputError
-from runners import records
+from runners import checkpoints, records
+from runners.accounting import CURVE_POINTS, Account, failed_record, flops_now, record_of
+from runners.build import build_model, build_optimizer, build_sparsifier, load_pretrained
 from runners.config import RunConfig
-from runners.data.text import batches, heldout_windows, load_corpus
-from runners.models.transformer import Transformer
-from runners.sparsity.masks import MaskedWeight, Pruner
-from runners.sparsity.structures import Unstructured, parse_structure
+from runners.data.load import load_batches
+from runners.devices import autocast, batch_to, out_of_memory, pick_device
+from runners.evaluate import cross_entropy, evaluate
+from runners.rates import learning_rate
 
 __all__ = ["RunConfig", "run"]
 
-CURVE_POINTS = 20
-FLOPS_PER_WEIGHT = 6  # forward and backward, multiply and add, per non-zero weight and token
+CHECKPOINT_SECONDS = 60.0
 
 
 def run(
-    config: RunConfig, store: Path | None = None, progress: Callable[[int, int, float], None] | None = None
+    config: RunConfig,
+    store: Path | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    keep_model: Path | None = None,
 ) -> dict[str, Any]:
     """Train one model and say what came out.
 
@@ -38,190 +40,152 @@ def run(
     config : RunConfig
         The run.
     store : Path, optional
-        Where to write the record; by default it is only returned.
+        Where to write the record; by default it is only returned. Checkpoints of unfinished runs lie in its folder
+        ``checkpoints``; a run that was killed goes on from there when it is started again, and ends as it would have.
     progress : callable, optional
         Called now and then with the steps done, the steps in all and the training loss.
+    checkpoint_seconds : float
+        Time between checkpoints.
+    keep_model : Path, optional
+        File to write the trained model to, for runs that start from it.
 
     Returns
     -------
     dict
         The record, as `runners.records` describes it. A run whose loss stops being finite ends early with status
-        ``diverged`` and the loss NaN.
+        ``diverged`` and the loss NaN; one that runs out of memory has status ``failed``.
+
+    Raises
+    ------
+    InputError
+        The configuration does not go with this machine, its data, its checkpoint or the model that it starts from.
     """
     began = time.perf_counter()
-    torch.set_num_threads(config.threads)  # for the whole process: torch knows no other way
-    device = pick_device(config.device)
-    corpus = load_corpus(config.corpus, config.suffix)
-    stream = batches(corpus.train, config.context, config.batch_size, config.seed)
-
-    with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to move
-        torch.manual_seed(config.seed)
-        model = Transformer(config.shape, config.context).to(device)
-    pruner = Pruner(mask_weights(model, config), config.schedule, config.steps, config.prune_every)
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    norms = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": norms, "weight_decay": 0.0}],
-        betas=(config.beta1, config.beta2),
-        fused=device.type != "mps",
-    )
-
-    curve: list[dict[str, Any]] = []
-    parameters = model.count_parameters()
-    train_flops, losses, diverged = 0, [], False
-    tokens_per_step = config.batch_size * config.context
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
-        if pruner.before(step, optimizer):
-            parameters = model.count_parameters()
-
-        batch = torch.from_numpy(next(stream).astype(np.int64)).to(device)
-        with autocast(device):
-            logits = model(batch[:, :-1])
-        loss = functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        # Integrated over the density in force at each step: what the sparse model would cost if zeros were free.
-        train_flops += FLOPS_PER_WEIGHT * parameters["blocks"]["nonzero"] * tokens_per_step
-        losses.append(loss.detach())
-
-        if (step + 1) % max(1, config.steps // CURVE_POINTS) == 0 or step + 1 == config.steps:
-            mean_loss = torch.stack(losses).mean().item()
-            losses = []
-            sparsity = 1 - parameters["blocks"]["nonzero"] / parameters["blocks"]["total"]
-            data_seen = (step + 1) * tokens_per_step
-            curve.append({"step": step + 1, "data_seen": data_seen, "train_loss": mean_loss, "sparsity": sparsity})
-            if progress is not None:
-                progress(step + 1, config.steps, mean_loss)
-            if not math.isfinite(mean_loss):
-                diverged = True
-                break
-
-    parameters = model.count_parameters()
-    loss_mean, loss_error = math.nan, math.nan
-    if not diverged:
-        loss_mean, loss_error = evaluate(
-            model, *heldout_windows(corpus, config.context, config.heldout_windows), device
-        )
-        curve[-1]["heldout_loss"] = loss_mean
-        diverged = not math.isfinite(loss_mean)
-
-    blocks = parameters["blocks"]
-    data_seen = curve[-1]["data_seen"]
-    record = {
-        "schema": records.SCHEMA,
-        "run": {
-            "run_id": config.run_id,
-            "modality": "language",
-            "structure": config.structure,
-            "strategy": "scratch",
-            "sparsity": 1 - blocks["nonzero"] / blocks["total"],
-            "nonzero_params": blocks["nonzero"],
-            "param_kind": "non_embedding",
-            "data_seen": data_seen,
-            "data_unit": "tokens",  # bytes
-            "loss": math.nan if diverged else loss_mean,
-            # The held-out text is the same for all runs, so what it happens to hold moves all losses together: that
-            # is no noise of a run, and as `loss_se` the fit would count it as such.
-            "eval_se": loss_error,
-            "seed": config.seed,
-            "total_params": blocks["total"],
-            "train_flops": train_flops,
-            "unique_data": min(data_seen, len(corpus.train)),
-            "batch_size": tokens_per_step,
-            "learning_rate": config.learning_rate,
-            "width": config.shape.width,
-            "mlp_width": config.shape.mlp_width,
-            "embedding_params": parameters["embeddings"]["total"],
-            "embedding_nonzero": parameters["embeddings"]["nonzero"],
-            "corpus": f"{corpus.name}-{str(corpus.facts['sha256'])[:8]}" if corpus.name == "stdlib" else "folder",
-            "wall_seconds": round(time.perf_counter() - began, 3),
-        },
-        "status": "diverged" if diverged else "finished",
-        "config": asdict(config),
-        "curve": curve,
-        "data": corpus.facts,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "bayes-scaling": package_version(),
-        },
-        "parameters": parameters,
-        "device": device.type,
-    }
+    try:
+        record = _train(config, store, progress, checkpoint_seconds, keep_model, began)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        record = failed_record(config, f"out of memory: {error}", began)
     if store is not None:
         records.write(Path(store), record)
+        if record["status"] != "failed":
+            _checkpoint_of(config, store).unlink(missing_ok=True)
     return record
 
 
-def mask_weights(model: Transformer, config: RunConfig) -> list[MaskedWeight]:
-    """Masks on everything that the run prunes; none on a dense one."""
-    if config.sparsity == 0:
-        return []
-    structure = parse_structure(config.structure)
-    masked = [MaskedWeight.on(layer, structure, config.sparsity) for layer in model.block_layers()]
-    if config.embedding_sparsity == "sqrt":
-        sparsity = 1 - math.sqrt(1 - config.sparsity)
-        masked += [MaskedWeight.on(layer, Unstructured(), sparsity) for layer in model.embedding_layers()]
-    return masked
+def _train(
+    config: RunConfig,
+    store: Path | None,
+    progress: Callable[[int, int, float], None] | None,
+    checkpoint_seconds: float,
+    keep_model: Path | None,
+    began: float,
+) -> dict[str, Any]:
+    torch.set_num_threads(config.threads)  # for the whole process: torch knows no other way
+    device = pick_device(config.device)
+    batches = batches_of(config)
+    model = build_model(config, batches)
+    start = load_pretrained(config, model, batches)
+    sparsifier = build_sparsifier(config, model)
+    model.to(device)
+    optimizer = build_optimizer(config, model)
+    account = Account()
+    saved = _checkpoint_of(config, store) if store is not None else None
+    if saved is not None and saved.exists():
+        account = _resume(saved, batches.facts, model, optimizer, device)
+    compiled: nn.Module = model
+    if config.compiled or (config.compiled is None and device.type == "cuda"):
+        compiled = torch.compile(model)  # type: ignore[assignment]
+
+    per_unit, sparsity = flops_now(model)
+    units, points, diverged = batches.units_per_step, max(1, config.steps // CURVE_POINTS), False
+    clock = last_saved = time.perf_counter()
+    while account.step < config.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, account.step)
+        if sparsifier.before(account.step, optimizer):
+            per_unit, sparsity = flops_now(model)
+
+        inputs, targets = batch_to(device, *batches.batch(account.step))
+        with autocast(device, config.precision):
+            logits = compiled(inputs)
+        loss = cross_entropy(logits, targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        account.count(per_unit, units, loss.detach())
+
+        if account.step % points == 0 or account.step == config.steps:
+            mean_loss = account.point(account.step * units, sparsity)
+            if progress is not None:
+                progress(account.step, config.steps, mean_loss)
+            if not math.isfinite(mean_loss):
+                diverged = True
+                break
+        if saved is not None and time.perf_counter() - last_saved >= checkpoint_seconds:
+            account.seconds += time.perf_counter() - clock
+            _save(saved, config, batches.facts, model, optimizer, account)
+            clock = last_saved = time.perf_counter()
+    account.seconds += time.perf_counter() - clock
+
+    heldout_loss = math.nan, math.nan
+    if not diverged:
+        heldout_loss = evaluate(compiled, batches.heldout(config.heldout_items), device, config.precision)
+        account.curve[-1]["heldout_loss"] = heldout_loss[0]
+    record = record_of(config, batches, model, account, heldout_loss, device, time.perf_counter() - began, start)
+    if keep_model is not None and record["status"] == "finished":
+        content = {"config": asdict(config), "data": batches.facts, "row": record["run"], "model": model.state_dict()}
+        checkpoints.save(Path(keep_model), content)
+    return record
 
 
-def learning_rate(config: RunConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to the final fraction of the peak."""
-    assert config.learning_rate is not None  # resolved when the configuration was made
-    warmup = config.warmup * config.steps
-    if step < warmup:
-        return config.learning_rate * (step + 1) / (warmup + 1)
-    p = (step - warmup) / max(1.0, config.steps - warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * p))
-    return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * cosine)
+def batches_of(config: RunConfig) -> Any:
+    """The data of a run."""
+    return load_batches(
+        config.modality,
+        str(config.corpus),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        context=config.context,
+        suffix=config.suffix,
+        tokenizer=config.tokenizer,
+        column=config.column,
+        limit=config.limit,
+        image_size=config.image_size,
+        task=config.task,
+        flips=config.flips,
+    )
 
 
-@torch.no_grad()
-def evaluate(
-    model: Transformer, windows: np.ndarray, files: np.ndarray, device: torch.device, batch: int = 256
-) -> tuple[float, float]:
-    """Held-out cross-entropy in nats per byte, and the sampling error of the text that it was measured on.
-
-    The error treats files as the units drawn, for windows of one file resemble each other.
-    """
-    model.eval()
-    losses = []
-    for start in range(0, len(windows), batch):
-        tokens = torch.from_numpy(windows[start : start + batch].astype(np.int64)).to(device)
-        with autocast(device):
-            logits = model(tokens[:, :-1])
-        loss = functional.cross_entropy(logits.float().transpose(1, 2), tokens[:, 1:], reduction="none")
-        losses.append(loss.mean(1).double().cpu().numpy())
-    model.train()
-    per_window = np.concatenate(losses)
-    mean = per_window.mean()
-    by_file = np.bincount(files, weights=per_window - mean)
-    return float(mean), float(np.sqrt((by_file**2).sum()) / len(per_window))
+def _checkpoint_of(config: RunConfig, store: Path) -> Path:
+    return Path(store) / "checkpoints" / f"{config.run_id}.pt"
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA, then MPS, then the CPU; anything else is itself, if this machine has it."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, there in present.items() if there))
-    if not present[name]:
-        raise InputError(f"device is {name!r}, which this machine lacks; it has {[k for k, v in present.items() if v]}")
-    return torch.device(name)
+def _save(
+    path: Path,
+    config: RunConfig,
+    facts: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    account: Account,
+) -> None:
+    """Everything that the next step hangs on: data and masks follow from the step and the model."""
+    content = {"run_id": config.run_id, "data": facts, "account": account.state()}
+    checkpoints.save(path, content | {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
 
 
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bf16 on CUDA, full precision elsewhere."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
-
-
-def package_version() -> str:
-    """Version of the installed package, if it is installed."""
-    try:
-        return metadata.version("bayes-scaling")
-    except metadata.PackageNotFoundError:
-        return "not installed"
+def _resume(
+    path: Path, facts: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+) -> Account:
+    saved = checkpoints.load(path, device)
+    for what in ("tokenizer_sha256", "sha256"):
+        if saved["data"].get(what) != facts.get(what):
+            raise InputError(
+                f"the checkpoint {path} was made with another {'tokenizer' if 'token' in what else 'corpus'} than this "
+                f"run's ({facts.get('tokenizer', '') if 'token' in what else facts['name']}); delete it to train anew"
+            )
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return Account.of(saved["account"], device)

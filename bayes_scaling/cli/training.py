@@ -1,6 +1,8 @@
 """Commands about runs: data sets, tables, and training."""
 
 import math
+import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,48 +47,92 @@ def runs(
     return 0
 
 
-@command("bayes-scaling train --nonzero-params 6144 --data-seen 1e6 --sparsity 0.75 --store runs/mine")
+@command(
+    "bayes-scaling train --nonzero-params 6144 --data-seen 1e6 --sparsity 0.75 --corpus my/texts --store runs/mine"
+)
 def train(
     nonzero_params: Annotated[float, typer.Option(help="Non-zero block weights wanted at the end.")],
-    data_seen: Annotated[float, typer.Option(help="Bytes to train on, repeats counted.")],
+    data_seen: Annotated[float, typer.Option(help="Tokens or examples to train on, repeats counted.")],
     store: Annotated[Path, typer.Option(help="Folder of run records; the record of this run is added.")],
     sparsity: Annotated[float, typer.Option(help="Final fraction of zeros.")] = 0.0,
-    structure: Annotated[str, typer.Option(help="unstructured, or a pattern such as 2:4.")] = "unstructured",
+    structure: Annotated[str, typer.Option(help="unstructured, n:m such as 2:4, or block:4x4.")] = "unstructured",
+    modality: Annotated[str, typer.Option(help="language or vision.")] = "language",
     corpus: Annotated[
-        str, typer.Option(help="stdlib (Python's own source), or folders separated by commas.")
-    ] = "stdlib",
-    suffix: Annotated[str, typer.Option(help="Ending of the files read from folders.")] = ".py",
-    learning_rate: Annotated[float | None, typer.Option(help="Peak; tuned per width unless said.")] = None,
+        str | None,
+        typer.Option(
+            help="Text: stdlib (Python's own source, the default), folders or Parquet files separated by commas, or "
+            "hf:NAME of a Hugging Face data set (hf:allenai/c4:en). Images: photographs (the default), a folder with "
+            "one sub-folder a class, or hf:NAME."
+        ),
+    ] = None,
+    suffix: Annotated[str, typer.Option(help="Ending of the text files read from folders.")] = ".txt",
+    tokenizer: Annotated[str, typer.Option(help="bytes, or a tokenizer's JSON file.")] = "bytes",
+    limit: Annotated[float, typer.Option(help="Most tokens or pictures to take of the corpus; 0 means all.")] = 0,
+    pretrained: Annotated[
+        str | None, typer.Option(help="Start from this dense model, which --keep-model wrote.")
+    ] = None,
+    keep_model: Annotated[Path | None, typer.Option(help="Write the trained model to this file.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak; by rule for width and density unless said.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seed: Seed = 0,
+    knob: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other knob, as NAME=VALUE: context=256, layers=4, batch_size=32, activation=swiglu, decay=wsd, "
+            "distribution=erk, schedule=one_shot, image_size=64, … (runners/config.py explains all of them).",
+        ),
+    ] = None,
     json_: Json = False,
 ) -> int:
-    """Train one sparse or dense transformer on the bytes of real text, and leave its record."""
+    """Train one sparse or dense transformer on text or images, and leave its record.
+
+    A run that was interrupted goes on from its last checkpoint when the same command is given again. Your own texts:
+    put them into a folder and name it, with the ending of the files (--corpus my/texts --suffix .txt); one file in
+    twenty is held out.
+    """
     training = _runners("train")
     config = training.RunConfig(
-        nonzero_params=_whole("--nonzero-params", nonzero_params),
-        data_seen=_whole("--data-seen", data_seen),
-        sparsity=sparsity,
-        structure=structure,
-        corpus=corpus,
-        suffix=suffix,
-        learning_rate=learning_rate,
-        device=device,
-        seed=seed,
+        **{
+            "nonzero_params": _whole("--nonzero-params", nonzero_params),
+            "data_seen": _whole("--data-seen", data_seen),
+            "sparsity": sparsity,
+            "structure": structure,
+            "modality": modality,
+            "corpus": corpus,
+            "suffix": ".py" if corpus in (None, "stdlib") else suffix,
+            "tokenizer": tokenizer,
+            "limit": _whole("--limit", limit),
+            "pretrained": pretrained,
+            "learning_rate": learning_rate,
+            "device": device,
+            "threads": threads,
+            "seed": seed,
+        }
+        | _knobs(knob or [], training.RunConfig)
     )
-    record = training.run(config, store, _say_step)
+    shape = config.shape
+    nonzero = shape.block_weights * (1 - config.sparsity)
+    say(
+        f"run {config.run_id}: {config.model} of {shape.layers} layers, width {shape.width}, MLP {shape.mlp_width}: "
+        f"{shape.block_weights:,} block weights, {nonzero:,.0f} non-zero at the end; "
+        f"{config.steps:,} steps of {config.units_per_step:,} {_unit(config)}s, learning rate {config.learning_rate:g}"
+    )
+    record = training.run(config, store, _StepTeller(), keep_model=keep_model)
     if json_:
         print_json(record)
     else:
         run = record["run"]
-        loss = (
-            "no finite loss" if run["loss"] is None or math.isnan(run["loss"]) else f"{run['loss']:.4f} nats per byte"
-        )
+        finite = run["loss"] is not None and not math.isnan(run["loss"])
+        loss = f"{run['loss']:.4f} nats per {_unit(config)}" if finite else record.get("error", "not finite")
         print(
             f"{record['status']}: run {run['run_id']}, held-out loss: {loss}, "
             f"{run['nonzero_params']} non-zero parameters; record in {store}"
         )
-    return 0
+    return 0 if record["status"] != "failed" else NOT_TRUSTED
 
 
 @command("bayes-scaling sweep first_sweep --store runs/first --workers 2")
@@ -126,5 +172,48 @@ def _whole(option: str, value: float) -> int:
     return int(value)
 
 
-def _say_step(step: int, steps: int, loss: float) -> None:
-    say(f"step {step} of {steps}, training loss {loss:.4f}")
+def _unit(config: Any) -> str:
+    if config.modality == "vision":
+        return "example"
+    return "byte" if config.tokenizer == "bytes" else "token"
+
+
+def _knobs(pairs: list[str], kind: Any) -> dict[str, Any]:
+    """Values of knobs given as NAME=VALUE, in the types that the configuration has."""
+    known = {knob.name: str(knob.type) for knob in fields(kind)}
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, given, text = pair.partition("=")
+        if not given or name not in known:
+            raise InputError(f"--set is {pair!r}; NAME=VALUE is needed, with one of the names {', '.join(known)}")
+        values[name] = _parsed(name, text, known[name])
+    return values
+
+
+def _parsed(name: str, text: str, kind: str) -> Any:
+    try:
+        if "bool" in kind:
+            return {"true": True, "false": False}[text.lower()]
+        if "int" in kind:
+            return _whole(f"--set {name}", float(text))
+        return float(text) if "float" in kind else text
+    except (KeyError, ValueError):
+        allowed = "true or false" if "bool" in kind else "a number"
+        raise InputError(f"--set {name} is {text!r}; {allowed} is needed") from None
+
+
+class _StepTeller:
+    """Says how far a run is, and about how long it will take."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        now = time.monotonic()
+        left = ""
+        if self._first is None:
+            self._first = step, now
+        elif step > self._first[0]:
+            seconds = (now - self._first[1]) / (step - self._first[0]) * (steps - step)
+            left = f", {seconds:.0f} s left" if seconds < 120 else f", {seconds / 60:.0f} min left"
+        say(f"step {step:,} of {steps:,}, training loss {loss:.4f}{left}")

@@ -1,1 +1,3 @@
-"""Sparsity in three orthogonal parts: when (`schedules`), where (`structures`) and how it is applied (`masks`)."""
+"""Sparsity in four parts that combine: when (`schedules`), where (`structures`), how much in each tensor
+(`distributions`) and which weights (`methods`); `masks` and `sparsifier` apply them.
+"""

@@ -1,9 +1,4 @@
-"""Gradual magnitude pruning with masks on dense weights.
-
-Removed weights do not return: when a weight is masked its stored value becomes zero and so do its AdamW moments;
-from then on its gradient is zero, momentum cannot move it and weight decay leaves zero where it is. Masks are
-therefore nested over training, and what a finished model stores is what it computes with.
-"""
+"""Masks on the weights of a model's layers."""
 
 from dataclasses import dataclass
 
@@ -11,10 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from runners.sparsity.schedules import CubicSchedule
-from runners.sparsity.structures import Structure
-
-__all__ = ["Mask", "MaskedWeight", "Pruner"]
+__all__ = ["Mask", "MaskedWeight", "add_mask"]
 
 
 class Mask(nn.Module):
@@ -27,74 +19,58 @@ class Mask(nn.Module):
         self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
 
     def forward(self, dense: Tensor) -> Tensor:
-        """The weight that the layer computes with."""
+        """The weight that the layer computes with; the gradient is masked alike."""
         return dense * self.mask
 
 
 @dataclass(frozen=True)
 class MaskedWeight:
-    """One weight tensor under pruning.
+    """One weight tensor under a mask.
+
+    Stored weight and mask are looked up in the model whenever they are asked for, so moving the model to another
+    device or loading a state into it leaves no stale tensor here.
 
     Attributes
     ----------
-    dense : torch.nn.Parameter
-        The stored weight, the optimizer's parameter.
-    mask : torch.Tensor
-        Boolean, true where the weight is in use.
-    structure : Structure
-        Which weights may go.
-    sparsity : float
-        The final sparsity of this tensor.
+    name : str
+        For errors.
+    layer : torch.nn.Module
+        Whose ``weight`` it is.
     """
 
-    dense: nn.Parameter
-    mask: Tensor
-    structure: Structure
-    sparsity: float
+    name: str
+    layer: nn.Module
 
-    @classmethod
-    def on(cls, layer: nn.Module, structure: Structure, sparsity: float) -> "MaskedWeight":
-        """Put a mask on `layer.weight`. To be done before the optimizer is built."""
-        mask = Mask(layer.weight)  # type: ignore[arg-type]
-        parametrize.register_parametrization(layer, "weight", mask)
-        return cls(layer.parametrizations.weight.original, mask.mask, structure, sparsity)  # type: ignore[union-attr,arg-type]
+    @property
+    def dense(self) -> nn.Parameter:
+        """The stored weight, the optimizer's parameter: ``parametrizations.weight.original`` of the layer."""
+        return self.layer.get_parameter("parametrizations.weight.original")
+
+    @property
+    def mask(self) -> Tensor:
+        """Boolean, true where the weight is in use: ``parametrizations.weight.0.mask`` of the layer."""
+        return self.layer.get_buffer("parametrizations.weight.0.mask")
 
 
-class Pruner:
-    """Moves every masked weight along the schedule, each tensor at its own exact sparsity (uniform per layer).
+def add_mask(layer: nn.Module, name: str) -> MaskedWeight:
+    """Put a mask of ones on ``layer.weight``.
 
     Parameters
     ----------
-    weights : list of MaskedWeight
-        The tensors under pruning; may be empty, for a dense run.
-    schedule : CubicSchedule
-        When.
-    steps : int
-        Optimizer steps of the run.
-    every : int
-        Masks are recomputed every so many steps, and at the end of the schedule.
+    layer : torch.nn.Module
+        A layer with a parameter ``weight``.
+    name : str
+        What errors call it, such as its name in the model.
+
+    Returns
+    -------
+    MaskedWeight
+        The weight, for a group of a `Sparsifier`.
+
+    Notes
+    -----
+    To be done before the optimizer is built and before a state is loaded: in the model's ``state_dict``, ``weight``
+    becomes ``parametrizations.weight.original`` (the stored values) and ``parametrizations.weight.0.mask``.
     """
-
-    def __init__(self, weights: list[MaskedWeight], schedule: CubicSchedule, steps: int, every: int) -> None:
-        self.weights, self.schedule, self.steps, self.every = weights, schedule, steps, every
-        self._ramp = 0.0
-
-    def before(self, step: int, optimizer: torch.optim.Optimizer) -> bool:
-        """Recompute the masks where step `step` calls for it; says whether they changed."""
-        ramp = self.schedule.ramp(step, self.steps)
-        if ramp == self._ramp or (step % self.every and ramp < 1):
-            return False
-        self._ramp = ramp
-        for weight in self.weights:
-            self._prune(weight, ramp * weight.sparsity, optimizer)
-        return bool(self.weights)
-
-    @torch.no_grad()
-    def _prune(self, weight: MaskedWeight, sparsity: float, optimizer: torch.optim.Optimizer) -> None:
-        # What is gone ranks below the smallest weight in use, so it cannot come back.
-        magnitude = weight.dense.abs().masked_fill(~weight.mask, -1.0)
-        weight.mask.copy_(weight.structure.keep(magnitude, sparsity))
-        weight.dense.mul_(weight.mask)
-        for moment in optimizer.state.get(weight.dense, {}).values():
-            if isinstance(moment, Tensor) and moment.shape == weight.dense.shape:
-                moment.mul_(weight.mask)
+    parametrize.register_parametrization(layer, "weight", Mask(layer.weight))  # type: ignore[arg-type]
+    return MaskedWeight(name, layer)

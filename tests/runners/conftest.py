@@ -35,6 +35,6 @@ def tiny(corpus_folder: Path) -> dict[str, object]:
         "context": 16,
         "batch_size": 4,
         "prune_every": 3,
-        "heldout_windows": 32,
+        "heldout_items": 32,
         "device": "cpu",
     }

@@ -2,13 +2,15 @@
 import math
 import platform
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
 
 from bayes_scaling.runs import InputError
 from runners import records
-from runners.train import RunConfig, learning_rate, run
+from runners.rates import learning_rate
+from runners.train import RunConfig, run
 
 
 @pytest.mark.parametrize(("structure", "sparsity"), [("unstructured", 0.75), ("2:4", 0.5), ("dense", 0.0)])
@@ -27,7 +29,7 @@ def test_a_run_ends_as_a_record_with_the_counts_it_promised(tiny, tmp_path, stru
     assert 1 < row["loss"] < math.log(256)
     assert record["curve"][-1]["heldout_loss"] == row["loss"]
     assert record["parameters"]["blocks"]["nonzero"] == 3072
-    assert record["parameters"]["embeddings"]["total"] == 2 * 256 * config.shape.width
+    assert row["embedding_params"] == 2 * 256 * config.shape.width
     assert record["versions"]["python"] == platform.python_version()
     if structure == "dense":
         assert row["train_flops"] == 6 * 3072 * row["data_seen"]
@@ -42,10 +44,10 @@ def test_flops_follow_the_cubic_schedule(tiny):
 
 
 def test_embeddings_are_pruned_by_the_square_root_rule_or_not_at_all(tiny):
-    counts = run(RunConfig(**tiny, sparsity=0.75))["parameters"]["embeddings"]
-    assert counts["nonzero"] == counts["total"] / 2  # 1 - sqrt(1 - .75)
-    counts = run(RunConfig(**tiny, sparsity=0.75, embedding_sparsity="none"))["parameters"]["embeddings"]
-    assert counts["nonzero"] == counts["total"]
+    row = run(RunConfig(**tiny, sparsity=0.75))["run"]
+    assert row["embedding_nonzero"] == row["embedding_params"] / 2  # 1 - sqrt(1 - .75)
+    row = run(RunConfig(**tiny, sparsity=0.75, embedding_sparsity="none"))["run"]
+    assert row["embedding_nonzero"] == row["embedding_params"]
 
 
 def test_the_same_configuration_gives_the_same_loss_and_another_seed_another(tiny):
@@ -58,6 +60,54 @@ def test_the_same_configuration_gives_the_same_loss_and_another_seed_another(tin
     assert first["run"]["loss"] == second["run"]["loss"]
     assert first["curve"] == second["curve"]
     assert run(RunConfig(**tiny, sparsity=0.5, seed=1))["run"]["loss"] != first["run"]["loss"]
+
+
+@pytest.mark.parametrize("family", [{"activation": "swiglu"}, {"scaling": "depth", "width": 16}, {"head_size": 4}])
+def test_other_architectures_hit_their_target_too(tiny, family):
+    row = run(RunConfig(**{**tiny, "nonzero_params": 12288, **family}, sparsity=0.75))["run"]
+    assert row["nonzero_params"] == pytest.approx(12288, rel=0.02)
+    assert row["sparsity"] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_flops_of_embeddings_and_attention_are_counted_apart(tiny):
+    record = run(RunConfig(**tiny))
+    width, context = record["run"]["width"], 16
+    data = record["run"]["data_seen"]
+    assert record["flops"]["embeddings"] == 6 * 256 * width * data  # the head; the look-up is no product
+    assert record["flops"]["attention"] == 12 * 2 * width * context * data
+    assert record["run"]["all_flops"] == sum(record["flops"].values())
+    assert record["run"]["train_flops"] == record["flops"]["blocks"]
+
+
+def test_images_train_alike(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for kind, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
+        (tmp_path / kind).mkdir()
+        for i in range(150):
+            noise = rng.integers(-50, 50, (16, 16, 3))
+            picture = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / kind / f"{i}.png")
+    config = RunConfig(
+        modality="vision",
+        corpus=str(tmp_path),
+        nonzero_params=3072,
+        data_seen=150 * 8,
+        sparsity=0.5,
+        batch_size=8,
+        image_size=16,
+        learning_rate=0.01,
+        device="cpu",
+    )
+    record = run(config)
+    row = record["run"]
+    assert (row["modality"], row["data_unit"], config.model) == ("vision", "examples", "vit")
+    assert row["loss"] < 0.1 < math.log(2)  # two colours are easily told apart
+    assert row["nonzero_params"] == 3072
+    assert row["data_seen"] == 1200
+    assert row["unique_data"] < 300 < row["data_seen"]  # some pictures are held out, the others come again
+    assert record["flops"]["blocks"] > 6 * 16 * 3072 * row["data_seen"]  # 16 patches, dense at first
 
 
 def test_training_lowers_the_loss(tiny):
@@ -94,6 +144,15 @@ def test_learning_rate_warms_up_and_decays():
     assert rates[-1] == pytest.approx(0.001, rel=1e-2)
 
 
+def test_warmup_stable_decay():
+    config = RunConfig(learning_rate=0.01, data_seen=1000 * 32 * 64, batch_size=32, decay="wsd")
+    rates = [learning_rate(config, step) for step in range(1000)]
+    assert rates[100:800] == pytest.approx([0.01] * 700)
+    assert rates[900] == pytest.approx(0.01 * (0.1 + 0.9 * 0.5))
+    assert rates[-1] == pytest.approx(0.001, rel=0.05)
+    assert np.all(np.diff(rates[800:]) < 0)
+
+
 def test_run_id_tells_every_knob_apart():
     base = RunConfig()
     assert base.run_id == RunConfig().run_id
@@ -116,7 +175,18 @@ def test_run_id_tells_every_knob_apart():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; a number above 0"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
-        ({"head_size": 12}, "head_size is 12; allowed are 8 and 16"),
+        ({"head_size": 7}, "head_size is 7; an even number"),
+        ({"modality": "sound"}, "modality is 'sound'; allowed are 'language', 'vision'"),
+        ({"model": "vit"}, "model 'vit' is for vision, found modality 'language'"),
+        ({"model": "rnn"}, "model 'rnn' is not known; the models are decoder, vit"),
+        ({"method": "magic"}, "method 'magic' is not known; the methods are 'magnitude'"),
+        ({"distribution": "even"}, "distribution 'even' is not known"),
+        ({"schedule": "cubic"}, "schedule 'cubic' is not known"),
+        ({"activation": "relu"}, "activation is 'relu'; allowed are 'gelu', 'swiglu'"),
+        ({"decay": "linear"}, "decay is 'linear'; allowed are 'cosine', 'wsd'"),
+        ({"decay": "wsd", "warmup": 0.5, "cooldown": 0.6}, "exceed the run"),
+        ({"precision": "int8"}, "precision is 'int8'"),
+        ({"structure": "2:5", "sparsity": 0.6, "nonzero_params": 700}, "within 2 % of 700 non-zero block weights"),
         ({"prune_start": 0.8}, "0 <= start < end <= 1"),
         ({"embedding_sparsity": "all"}, "embedding_sparsity is 'all'"),
     ],

@@ -1,0 +1,1 @@
+"""Text corpora: sources of documents, cleaned of duplicates, split, and turned into tokens."""

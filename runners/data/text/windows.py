@@ -1,0 +1,60 @@
+"""Batches of windows of text."""
+
+import numpy as np
+
+from bayes_scaling.runs import InputError
+from runners.data.order import Order
+from runners.data.text.corpus import TextCorpus, heldout_windows
+
+__all__ = ["TextBatches"]
+
+
+class TextBatches:
+    """Windows of a text and, shifted by one, their targets; `runners.data.batches.Batches` has what each part is.
+
+    Windows run across the ends of documents. Every token is predicted once per epoch, but for what is left over at its
+    ends (`runners.data.order`).
+
+    Parameters
+    ----------
+    corpus : TextCorpus
+        Where they come from.
+    context : int
+        Tokens predicted per window.
+    batch_size : int
+        Windows per step.
+    seed : int
+        Of the order.
+    """
+
+    modality = "language"
+    unit = "tokens"
+
+    def __init__(self, corpus: TextCorpus, context: int, batch_size: int, seed: int) -> None:
+        if len(corpus.heldout) <= context:
+            raise InputError(
+                f"corpus {corpus.name!r} has {len(corpus.heldout)} held-out tokens; a context of {context} needs more"
+            )
+        self.corpus = corpus
+        self.context = context
+        self.classes = corpus.vocabulary
+        self.facts = corpus.facts
+        self.units_per_step = batch_size * context
+        self.order = Order(len(corpus.train) - 1, context, batch_size, seed)
+        self._window = np.arange(context + 1)
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of a step, (batch, context) int64 each."""
+        starts = self.order.at(step)
+        windows = self.corpus.train[starts[:, None] + self._window].astype(np.int64)
+        return windows[:, :-1], windows[:, 1:]
+
+    def unique(self, steps: int) -> int:
+        """Distinct tokens predicted in the first `steps` steps."""
+        return self.order.unique(steps)
+
+    def heldout(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Held-out inputs and targets, and the number of each window's document."""
+        windows, documents = heldout_windows(self.corpus, self.context, count)
+        windows = windows.astype(np.int64)
+        return windows[:, :-1], windows[:, 1:], documents

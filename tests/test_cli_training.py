@@ -1,0 +1,88 @@
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
+
+import numpy as np
+
+import bayes_scaling as bs
+
+WORDS = ("sparse", "dense", "weight", "loss", "token", "layer")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A user's own corpus: thirty files that share no three lines."""
+    folder = tmp_path_factory.mktemp("texts")
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        lines = (f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.integers(1000)}" for _ in range(60))
+        (folder / f"{i}.txt").write_text("\n".join(lines))
+    return folder
+
+
+def train(texts, store, *more):
+    small = ("--nonzero-params", "3072", "--data-seen", "2560", "--device", "cpu")
+    knobs = ("--set", "context=16", "--set", "batch_size=4", "--set", "heldout_items=32")
+    return ("train", "--corpus", str(texts), "--store", str(store), *small, *knobs, *more)
+
+
+def test_a_corpus_of_ones_own_ends_as_runs_that_can_be_read(command, texts, tmp_path):
+    for sparsity in ("0", "0.5", "0.75"):
+        done = command(*train(texts, tmp_path, "--sparsity", sparsity))
+        assert done.status == 0, done.err
+        assert "40 steps of 64 bytes" in done.err
+        assert "finished: run n3072-d2560-" in done.out
+        assert "nats per byte" in done.out
+    runs = bs.load_runs(tmp_path)
+    assert sorted(runs["sparsity"].to_numpy()) == [0, 0.5, 0.75]
+    assert set(runs["nonzero_params"].to_numpy()) == {3072}
+    assert command("runs", str(tmp_path), "--out", str(tmp_path / "sweep.csv")).status == 0
+
+
+def test_json_is_the_record(command, texts, tmp_path):
+    done = command(*train(texts, tmp_path, "--sparsity", "0.5", "--structure", "2:4", "--json"))
+    assert done.status == 0, done.err
+    record = json.loads(done.out)
+    assert record["run"]["structure"] == "2:4"
+    assert record["config"]["context"] == 16
+    assert record == json.loads((tmp_path / f"{record['run']['run_id']}.json").read_text())
+
+
+def test_a_sparse_run_starts_from_a_dense_one(command, texts, tmp_path):
+    dense = tmp_path / "dense.pt"
+    assert command(*train(texts, tmp_path, "--nonzero-params", "12288", "--keep-model", str(dense))).status == 0
+    done = command(*train(texts, tmp_path, "--sparsity", "0.75", "--pretrained", str(dense), "--json"))
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["run"]["pretrain_data"] == 2560
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--set", "depth=3"), "--set is 'depth=3'; NAME=VALUE is needed, with one of the names nonzero_params"),
+        (("--set", "layers=two"), "--set layers is 'two'; a number is needed"),
+        (("--set", "flips=maybe"), "--set flips is 'maybe'; true or false is needed"),
+        (("--suffix", ".tex"), "has no files that end in suffix '.tex'"),
+        (("--nonzero-params", "10.5"), "--nonzero-params is 10.5; it is a whole number"),
+        (("--structure", "grid"), "structure is 'grid'; allowed are"),
+        (("--pretrained", "none.pt", "--sparsity", "0.5"), "there is no checkpoint none.pt"),
+    ],
+)
+def test_mistakes_are_one_line(command, texts, tmp_path, more, message):
+    done = command(*train(texts, tmp_path, *more))
+    assert done.status == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_an_empty_folder_is_told(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = command(*train(tmp_path / "empty", tmp_path / "store"))
+    assert done.status == 2
+    assert "has no files" in done.err
+    shutil.rmtree(tmp_path / "empty")
+    assert command(*train(tmp_path / "empty", tmp_path / "store")).status == 2
