@@ -10,7 +10,7 @@ from bayes_scaling.runs import InputError
 from runners import models
 from runners.data.load import MODALITIES
 from runners.models.shapes import Shape
-from runners.rates import DECAYS, tuned_learning_rate
+from runners.rates import DECAYS, RULES, tuned_learning_rate
 from runners.sparsity import distributions, methods, schedules, structures
 from runners.sparsity.distributions import Distribution
 from runners.sparsity.methods import Method
@@ -64,7 +64,9 @@ class RunConfig:
     batch_size : int
         Windows or examples per step.
     learning_rate : float, optional
-        Peak of the schedule; by default the rule tuned for models of this width and density.
+        Peak of the schedule; by default that of `rate_rule`.
+    rate_rule : str
+        ``density`` is tuned over width and final density; ``width`` is an earlier rule that the shipped sweep has.
     warmup : float
         Fraction of the steps with a linear warm-up.
     decay : str
@@ -129,6 +131,7 @@ class RunConfig:
     heldout_items: int = 8192
     batch_size: int = 16
     learning_rate: float | None = None
+    rate_rule: str = "density"
     warmup: float = 0.1
     decay: str = "cosine"
     cooldown: float = 0.2
@@ -165,6 +168,7 @@ class RunConfig:
             ("device", DEVICES),
             ("precision", PRECISIONS),
             ("decay", DECAYS),
+            ("rate_rule", tuple(RULES)),
             ("embedding_sparsity", EMBEDDING_RULES),
         ):
             if (value := getattr(self, name)) not in allowed:
@@ -175,7 +179,8 @@ class RunConfig:
         if (family := models.get(str(self.model))).modality != self.modality:
             raise InputError(f"model {self.model!r} is for {family.modality}, found modality {self.modality!r}")
         self._check_structure()
-        self._resolve("learning_rate", tuned_learning_rate(self.modality, self.shape.width, 1 - self.sparsity))
+        tuned = tuned_learning_rate(self.rate_rule, self.modality, self.shape.width, 1 - self.sparsity)
+        self._resolve("learning_rate", tuned)
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number above 0 is needed")

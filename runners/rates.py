@@ -3,9 +3,15 @@
 import math
 from typing import Protocol
 
-__all__ = ["DECAYS", "learning_rate", "tuned_learning_rate"]
+__all__ = ["DECAYS", "RULES", "learning_rate", "tuned_learning_rate"]
 
 DECAYS = ("cosine", "wsd")
+
+RULES = {
+    "density": {"language": (0.021, -0.77, -0.17), "vision": (0.0095, -0.77, -0.65)},
+    "width": {"language": (0.02, -0.7, 0.0), "vision": (0.02, -0.7, 0.0)},
+}
+"""Peak rates: at width 32 and density 1, and the powers of width / 32 and of density."""
 
 
 class Knobs(Protocol):
@@ -53,6 +59,23 @@ def learning_rate(config: Knobs, step: int) -> float:
     return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * left)
 
 
-def tuned_learning_rate(modality: str, width: int, density: float) -> float:  # noqa: ARG001
-    """The peak learning rate for a model's width and final density, from grids of runs (docs/training.md)."""
-    return float(f"{0.02 * (width / 32) ** -0.7:.2g}")
+def tuned_learning_rate(rule: str, modality: str, width: int, density: float) -> float:
+    """The peak learning rate for a model, from grids of runs (docs/training.md).
+
+    Parameters
+    ----------
+    rule : str
+        ``density`` goes by width and density, for each modality; ``width`` is an earlier one, from dense runs on text.
+    modality : str
+    width : int
+        Of the model.
+    density : float
+        Of the blocks at the end, 1 - sparsity.
+
+    Returns
+    -------
+    float
+        To two digits.
+    """
+    scale, by_width, by_density = RULES[rule][modality]
+    return float(f"{scale * (width / 32) ** by_width * density**by_density:.2g}")
