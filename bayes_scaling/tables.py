@@ -296,14 +296,19 @@ def _from_records(folder: Path, name: str) -> Table:
     files = sorted(file for file in folder.glob("*.json") if not file.name.startswith("."))
     if not files:
         raise InputError(f"the folder {name} holds no run records (*.json)")
-    rows = []
+    rows, kept = [], []
     for file in files:
         where = os.path.join(name, file.name)
         content = _json(_text(file, where), where)
         if not isinstance(content, dict) or "run" not in content:
             raise InputError(f"{where} is no run record: it has no object 'run'")
+        if content.get("status") == "failed":  # it was not trained, as when memory ran out: nothing to learn from
+            continue
         rows.append(_record({"schema": 1, **content}, where))
-    return Table(name, _columns(rows), lambda i: f"record {files[i].name!r}")
+        kept.append(file.name)
+    if not rows:
+        raise InputError(f"the folder {name} holds {len(files)} run records, and all of them failed")
+    return Table(name, _columns(rows), lambda i: f"record {kept[i]!r}")
 
 
 def _columns(rows: Sequence[Mapping[Any, Any]]) -> dict[str, Values]:

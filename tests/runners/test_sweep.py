@@ -134,3 +134,29 @@ def test_wrong_number_of_workers(tmp_path):
 def test_the_shipped_plan_is_the_one_of_the_shipped_table():
     shipped = bs.datasets.load("python-stdlib")
     assert sorted(config.run_id for config in load_plan("first_sweep")) == sorted(shipped["run_id"].to_numpy().tolist())
+
+
+def test_a_run_without_memory_leaves_a_record_and_the_sweep_goes_on(tiny, tmp_path, monkeypatch):
+    import torch
+
+    from runners import train
+
+    configs = expand(plan_of(tiny, sparsity=[0.0, 0.5]))
+    build = train.build_optimizer
+
+    def full(config, model):
+        if config.sparsity == 0.5:
+            torch.empty(2**62, dtype=torch.uint8)
+        return build(config, model)
+
+    monkeypatch.setattr(train, "build_optimizer", full)
+    summary = run_plan(configs, tmp_path)
+    assert summary.finished == [configs[0].run_id]
+    assert "out of memory" in summary.failed[configs[1].run_id]
+    assert bs.load_runs(tmp_path)["sparsity"].to_numpy().tolist() == [0.0]
+    (tmp_path / f"{configs[0].run_id}.json").rename(tmp_path / "aside")
+    with pytest.raises(InputError, match="holds 1 run records, and all of them failed"):
+        bs.load_runs(tmp_path)
+    (tmp_path / "aside").rename(tmp_path / f"{configs[0].run_id}.json")
+    monkeypatch.undo()
+    assert run_plan(configs, tmp_path).finished == [configs[1].run_id]
