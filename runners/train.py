@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from bayes_scaling.runs import InputError
 from runners import checkpoints, records
 from runners.accounting import CURVE_POINTS, Account, failed_record, flops_now, record_of
 from runners.build import build_model, build_optimizer, build_sparsifier, load_pretrained
@@ -19,10 +18,9 @@ from runners.data.load import load_batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import cross_entropy, evaluate
 from runners.rates import learning_rate
+from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
 
 __all__ = ["RunConfig", "run"]
-
-CHECKPOINT_SECONDS = 60.0
 
 
 def run(
@@ -70,7 +68,7 @@ def run(
     if store is not None:
         records.write(Path(store), record)
         if record["status"] != "failed":
-            _checkpoint_of(config, store).unlink(missing_ok=True)
+            checkpoint_of(config, store).unlink(missing_ok=True)
     return record
 
 
@@ -91,9 +89,9 @@ def _train(
     model.to(device)
     optimizer = build_optimizer(config, model)
     account = Account()
-    saved = _checkpoint_of(config, store) if store is not None else None
+    saved = checkpoint_of(config, store) if store is not None else None
     if saved is not None and saved.exists():
-        account = _resume(saved, batches.facts, model, optimizer, device)
+        account = resume(saved, batches.facts, model, optimizer, device)
     compiled: nn.Module = model
     if config.compiled or (config.compiled is None and device.type == "cuda"):
         compiled = torch.compile(model)  # type: ignore[assignment]
@@ -126,7 +124,7 @@ def _train(
                 break
         if saved is not None and time.perf_counter() - last_saved >= checkpoint_seconds:
             account.seconds += time.perf_counter() - clock
-            _save(saved, config, batches.facts, model, optimizer, account)
+            save(saved, config, batches.facts, model, optimizer, account)
             clock = last_saved = time.perf_counter()
     account.seconds += time.perf_counter() - clock
 
@@ -157,35 +155,3 @@ def batches_of(config: RunConfig) -> Any:
         task=config.task,
         flips=config.flips,
     )
-
-
-def _checkpoint_of(config: RunConfig, store: Path) -> Path:
-    return Path(store) / "checkpoints" / f"{config.run_id}.pt"
-
-
-def _save(
-    path: Path,
-    config: RunConfig,
-    facts: dict[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    account: Account,
-) -> None:
-    """Everything that the next step hangs on: data and masks follow from the step and the model."""
-    content = {"run_id": config.run_id, "data": facts, "account": account.state()}
-    checkpoints.save(path, content | {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
-
-
-def _resume(
-    path: Path, facts: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
-) -> Account:
-    saved = checkpoints.load(path, device)
-    for what in ("tokenizer_sha256", "sha256"):
-        if saved["data"].get(what) != facts.get(what):
-            raise InputError(
-                f"the checkpoint {path} was made with another {'tokenizer' if 'token' in what else 'corpus'} than this "
-                f"run's ({facts.get('tokenizer', '') if 'token' in what else facts['name']}); delete it to train anew"
-            )
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return Account.of(saved["account"], device)
