@@ -87,7 +87,6 @@ def record_of(
     account: Account,
     loss: tuple[float, float],
     device: torch.device,
-    wall_seconds: float,
     start: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of a run that came to its end; `runners.records` describes it.
@@ -104,8 +103,6 @@ def record_of(
         Held-out loss and sampling error; NaN for a diverged run.
     device : torch.device
         Where it was trained.
-    wall_seconds : float
-        Of everything, set-up and evaluation included.
     start : dict, optional
         The trained model that it started from.
 
@@ -150,7 +147,7 @@ def record_of(
         "embedding_params": outside["total"],
         "embedding_nonzero": outside["nonzero"],
         "corpus": f"{batches.facts['kind']}-{str(batches.facts['sha256'])[:8]}",
-        "wall_seconds": round(wall_seconds, 3),
+        "wall_seconds": round(account.seconds, 3),
         "units_per_second": round(data_seen / max(account.seconds, 1e-9), 1),
         "peak_memory": peak_memory(device),
     }

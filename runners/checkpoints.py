@@ -7,7 +7,8 @@ whenever the process is killed. Files hold tensors, numbers and text only and ar
 import contextlib
 import os
 import pickle
-import tempfile
+import secrets
+import struct
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,6 +20,9 @@ from bayes_scaling.runs import InputError
 __all__ = ["load", "save"]
 
 FORMAT = 1
+
+UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, BadZipFile, struct.error, pickle.UnpicklingError)
+"""What torch raises for files that are cut short or hold something else."""
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -32,9 +36,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
         Tensors, numbers, text, and lists and dicts of these.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
             os.fsync(file.fileno())
@@ -69,7 +73,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         raise InputError(f"there is no checkpoint {path}")
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, BadZipFile, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"the checkpoint {path} cannot be read ({path.stat().st_size} bytes: cut short, or no checkpoint of these "
             "runners); delete it to train anew"

@@ -125,7 +125,7 @@ def run_ensemble(
     unique = {config.run_id: config for config in configs}
     done: dict[str, dict[str, Any]] = {}
     try:
-        for record in _train(list(unique.values()), store, progress, checkpoint_seconds, began):
+        for record in _train(list(unique.values()), store, progress, checkpoint_seconds):
             done[record["run"]["run_id"]] = record
             if store is not None:
                 records.write(Path(store), record)
@@ -143,7 +143,7 @@ def run_ensemble(
 
 @dataclass
 class _Member:
-    """One run: what `runners.train.run` has of it, and its share of the time."""
+    """One run: what `runners.train.run` has of it."""
 
     config: RunConfig
     batches: Batches
@@ -153,7 +153,6 @@ class _Member:
     optimizer: torch.optim.AdamW
     account: Account
     device: torch.device
-    wall_seconds: float = 0.0
     per_unit: TrainFlops = field(init=False)
     sparsity: float = field(init=False)
 
@@ -169,9 +168,7 @@ class _Member:
 
     def record(self, together: int, loss: tuple[float, float] = (math.nan, math.nan)) -> dict[str, Any]:
         """Of a run that came to its end."""
-        record = record_of(
-            self.config, self.batches, self.model, self.account, loss, self.device, self.wall_seconds, self.start
-        )
+        record = record_of(self.config, self.batches, self.model, self.account, loss, self.device, self.start)
         record["run"]["ensemble"] = together
         return record
 
@@ -181,13 +178,10 @@ def _train(
     store: Path | None,
     progress: Callable[[int, int, float], None] | None,
     checkpoint_seconds: float,
-    began: float,
 ) -> Iterator[dict[str, Any]]:
     """The records, as runs end."""
     torch.set_num_threads(configs[0].threads)  # for the whole process: torch knows no other way
     members = _members(configs, store)
-    for member in members:
-        member.wall_seconds = (time.perf_counter() - began) / len(members)
     for step in sorted({member.account.step for member in members}):
         together = [member for member in members if member.account.step == step]
         yield from _train_together(together, store, progress, checkpoint_seconds)
@@ -264,10 +258,8 @@ def _train_together(
 
     # One by one: held-out batches are large enough to keep a processor busy.
     for member in members:
-        began = time.perf_counter()
         heldout_loss = evaluate(member.model, member.batches.heldout(member.config.heldout_items), device, precision)
         member.account.curve[-1]["heldout_loss"] = heldout_loss[0]
-        member.wall_seconds += time.perf_counter() - began
         yield member.record(together, heldout_loss)
 
 
@@ -294,5 +286,4 @@ def _share(members: Sequence[_Member], since: float) -> float:
     now = time.perf_counter()
     for member in members:
         member.account.seconds += (now - since) / len(members)
-        member.wall_seconds += (now - since) / len(members)
     return now

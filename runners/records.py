@@ -20,7 +20,7 @@ import contextlib
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ def write(store: Path, record: dict[str, Any]) -> Path:
     """
     store.mkdir(parents=True, exist_ok=True)
     place = store / f"{record['run']['run_id']}.json"
-    handle, temporary = tempfile.mkstemp(prefix=f".{place.stem}-", suffix=".tmp", dir=store)
+    temporary = store / f".{place.stem}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             json.dump(_plain(record), file, allow_nan=False, indent=1)
             file.write("\n")
             file.flush()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bayes_scaling.runs import InputError
 from runners import checkpoints, records
 from runners.accounting import CURVE_POINTS, Account, failed_record, flops_now, record_of
 from runners.build import build_model, build_optimizer, build_sparsifier, load_pretrained
@@ -59,8 +60,12 @@ def run(
         The configuration does not go with this machine, its data, its checkpoint or the model that it starts from.
     """
     began = time.perf_counter()
+    if store is not None and Path(store).exists() and not Path(store).is_dir():
+        raise InputError(f"the store {store} is a file; a folder is needed")
+    if keep_model is not None and Path(keep_model).is_dir():
+        raise InputError(f"keep_model is {keep_model}, a folder; the name of a file is needed")
     try:
-        record = _train(config, store, progress, checkpoint_seconds, keep_model, began)
+        record = _train(config, store, progress, checkpoint_seconds, keep_model)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -78,7 +83,6 @@ def _train(
     progress: Callable[[int, int, float], None] | None,
     checkpoint_seconds: float,
     keep_model: Path | None,
-    began: float,
 ) -> dict[str, Any]:
     torch.set_num_threads(config.threads)  # for the whole process: torch knows no other way
     device = pick_device(config.device)
@@ -132,7 +136,7 @@ def _train(
     if not diverged:
         heldout_loss = evaluate(compiled, batches.heldout(config.heldout_items), device, config.precision)
         account.curve[-1]["heldout_loss"] = heldout_loss[0]
-    record = record_of(config, batches, model, account, heldout_loss, device, time.perf_counter() - began, start)
+    record = record_of(config, batches, model, account, heldout_loss, device, start)
     if keep_model is not None and record["status"] == "finished":
         content = {"config": asdict(config), "data": batches.facts, "row": record["run"], "model": model.state_dict()}
         checkpoints.save(Path(keep_model), content)

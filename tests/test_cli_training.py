@@ -59,10 +59,37 @@ def test_a_sparse_run_starts_from_a_dense_one(command, texts, tmp_path):
     assert json.loads(done.out)["run"]["pretrain_data"] == 2560
 
 
+def test_a_pattern_says_its_sparsity_itself(command, texts, tmp_path):
+    done = command(*train(texts, tmp_path, "--structure", "2:4", "--json"))
+    assert json.loads(done.out)["run"]["sparsity"] == 0.5
+
+
+def test_a_finished_run_is_not_trained_again(command, texts, tmp_path):
+    first = command(*train(texts, tmp_path))
+    again = command(*train(texts, tmp_path))
+    assert again.status == 0
+    assert "the store has this run already" in again.err
+    assert "step" in first.err
+    assert "training loss" not in again.err
+    assert again.out == first.out
+
+
+def test_files_where_folders_belong_and_the_other_way_round(command, texts, tmp_path):
+    (tmp_path / "file").write_text("no store")
+    done = command(*train(texts, tmp_path / "file"))
+    assert (done.status, "is a file; a folder is needed" in done.err) == (2, True)
+    done = command(*train(texts, tmp_path / "store", "--keep-model", str(tmp_path)))
+    assert (done.status, "the name of a file is needed" in done.err) == (2, True)
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    done = command(*train(texts, tmp_path / "store", "--sparsity", "0.5", "--pretrained", str(tmp_path / "junk.pt")))
+    assert (done.status, "cannot be read" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--set", "depth=3"), "--set is 'depth=3'; NAME=VALUE is needed, with one of the names nonzero_params"),
+        (("--set", "seed=3"), "--set is 'seed=3'; this knob has an option, --seed"),
         (("--set", "layers=two"), "--set layers is 'two'; a number is needed"),
         (("--set", "flips=maybe"), "--set flips is 'maybe'; true or false is needed"),
         (("--suffix", ".tex"), "has no files that end in suffix '.tex'"),

@@ -14,6 +14,12 @@ from bayes_scaling.cli.app import NOT_TRUSTED, Json, Rename, Runs, Seed, command
 from bayes_scaling.errors import InputError
 from bayes_scaling.notes import read_notes
 
+OPTIONS = (
+    *("nonzero_params", "data_seen", "sparsity", "structure", "modality", "corpus", "suffix", "tokenizer", "limit"),
+    *("pretrained", "learning_rate", "device", "threads", "seed"),
+)
+"""Knobs of a run that have an option of their own."""
+
 
 @command("bayes-scaling datasets")
 def datasets(json_: Json = False) -> int:
@@ -54,7 +60,9 @@ def train(
     nonzero_params: Annotated[float, typer.Option(help="Non-zero block weights wanted at the end.")],
     data_seen: Annotated[float, typer.Option(help="Tokens or examples to train on, repeats counted.")],
     store: Annotated[Path, typer.Option(help="Folder of run records; the record of this run is added.")],
-    sparsity: Annotated[float, typer.Option(help="Final fraction of zeros.")] = 0.0,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Final fraction of zeros; 0 unless said, or what a pattern n:m means.")
+    ] = None,
     structure: Annotated[str, typer.Option(help="unstructured, n:m such as 2:4, or block:4x4.")] = "unstructured",
     modality: Annotated[str, typer.Option(help="language or vision.")] = "language",
     corpus: Annotated[
@@ -90,16 +98,17 @@ def train(
 ) -> int:
     """Train one sparse or dense transformer on text or images, and leave its record.
 
-    A run that was interrupted goes on from its last checkpoint when the same command is given again. Your own texts:
-    put them into a folder and name it, with the ending of the files (--corpus my/texts --suffix .txt); one file in
-    twenty is held out.
+    Your own texts: put them into a folder and name it, with the ending of the files (--corpus my/texts --suffix .txt);
+    one file in twenty is held out. A run that was interrupted goes on from its last checkpoint, of which there is one
+    a minute, when the same command is given again. Eight runs or more of several sizes, amounts of data and sparsities
+    in one store are a sweep that `bayes-scaling fit` reads; `bayes-scaling sweep` trains a whole plan.
     """
     training = _runners("train")
     config = training.RunConfig(
         **{
             "nonzero_params": _whole("--nonzero-params", nonzero_params),
             "data_seen": _whole("--data-seen", data_seen),
-            "sparsity": sparsity,
+            "sparsity": _sparsity(sparsity, structure),
             "structure": structure,
             "modality": modality,
             "corpus": corpus,
@@ -121,7 +130,14 @@ def train(
         f"{shape.block_weights:,} block weights, {nonzero:,.0f} non-zero at the end; "
         f"{config.steps:,} steps of {config.units_per_step:,} {_unit(config)}s, learning rate {config.learning_rate:g}"
     )
-    record = training.run(config, store, _StepTeller(), keep_model=keep_model)
+    stored = _runners("records")
+    if store.is_dir() and stored.is_done(store, config.run_id) and keep_model is None:
+        say("the store has this run already: nothing is trained")
+        record = stored.read(store, config.run_id)
+    else:
+        if (store / "checkpoints" / f"{config.run_id}.pt").is_file():
+            say("it goes on from its last checkpoint")
+        record = training.run(config, store, _StepTeller(), keep_model=keep_model)
     if json_:
         print_json(record)
     else:
@@ -178,6 +194,13 @@ def _unit(config: Any) -> str:
     return "byte" if config.tokenizer == "bytes" else "token"
 
 
+def _sparsity(given: float | None, structure: str) -> float:
+    """What was asked for, or what the structure means."""
+    if given is not None:
+        return given
+    return 0.0 if structure == "dense" else _runners("sparsity.structures").parse(structure).fixed_sparsity or 0.0
+
+
 def _knobs(pairs: list[str], kind: Any) -> dict[str, Any]:
     """Values of knobs given as NAME=VALUE, in the types that the configuration has."""
     known = {knob.name: str(knob.type) for knob in fields(kind)}
@@ -186,6 +209,8 @@ def _knobs(pairs: list[str], kind: Any) -> dict[str, Any]:
         name, given, text = pair.partition("=")
         if not given or name not in known:
             raise InputError(f"--set is {pair!r}; NAME=VALUE is needed, with one of the names {', '.join(known)}")
+        if name in OPTIONS:
+            raise InputError(f"--set is {pair!r}; this knob has an option, --{name.replace('_', '-')}")
         values[name] = _parsed(name, text, known[name])
     return values
 
