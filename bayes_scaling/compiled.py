@@ -18,7 +18,7 @@ import platform
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -257,8 +257,9 @@ def density(dim, z_, gradient_, value_, table_):
     root = carray(pointer(table[1]), ({dim}, {dim}), np.float64)
 {arrays}
     z = carray(z_, ({dim},))
+    point = centre + np.dot(root, z)
     try:
-        value, inner = inner_density(centre + np.dot(root, z){density})
+        value, inner = inner_density(*({density}))
     except Exception:
         return 1
     gradient = carray(gradient_, ({dim},))
@@ -275,8 +276,9 @@ def expand(dim, expanded, z_, out_, table_):
     root = carray(pointer(table[1]), ({dim}, {dim}), np.float64)
 {arrays}
     z = carray(z_, ({dim},))
+    point = centre + np.dot(root, z)
     try:
-        (values,) = inner_expand(centre + np.dot(root, z){expand})
+        (values,) = inner_expand(*({expand}))
     except Exception:
         return 1
     carray(out_, ({expanded},))[:] = values
@@ -298,16 +300,21 @@ def _wrappers(about: Mapping[str, Any]) -> str:
     for i, (name, kind, rank) in enumerate(about["inputs"]):
         shape = "".join(f"table[{row + 1 + axis}], " for axis in range(rank))
         lines.append(f"    a{i} = carray(pointer(table[{row}]), ({shape}), np.{kind})")
-        argument[name] = f", a{i}"
+        argument[name] = f"a{i}"
         row += 1 + rank
     return _WRAPPERS.format(
         table=row,
         dim=len(about["start"]),
         expanded=sum(int(np.prod(shape)) for shape in about["shapes"]),
         arrays="\n".join(lines),
-        density="".join(argument[name] for name in about["density"]),
-        expand="".join(argument[name] for name in about["expand"]),
+        density=_tuple([argument[name] for name in about["density"]]),
+        expand=_tuple([argument[name] for name in about["expand"]]),
     )
+
+
+def _tuple(arguments: Sequence[str]) -> str:
+    """Source of a tuple of a function's point and data. Python makes one of more than 30 in a way that numba lacks."""
+    return " + ".join(["(point,)", *(f"({', '.join(arguments[i : i + 20])},)" for i in range(0, len(arguments), 20))])
 
 
 class Density:

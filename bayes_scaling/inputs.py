@@ -28,7 +28,8 @@ def inputs(
     -------
     dict of ndarray
         Columns of the runs (``sparsity``, …, ``log_loss``), how runs, cells and modalities belong together, rough sizes
-        of the losses, which end shares are broken off from, and means and precision matrices of the pooled quantities.
+        of the losses, which end shares are broken off from; means of the pooled quantities, the axes on which their
+        groups are independent, and precisions along them.
     """
     data = {name: values for name, values in design.runs.items() if design.pretrained or name != "pretrain_data"}
     data |= {
@@ -45,5 +46,6 @@ def inputs(
             population = population.at_average(average_spread.get(name))
         latent = latent_name(name, prior)
         data[f"{latent}_mean"] = np.full(len(groups), population.mean)
-        data[f"{latent}_precision"], data[f"{latent}_log_det"] = population.precision(groups)
+        for part, values in zip(("axes", "precision", "log_det"), population.axes(groups), strict=True):
+            data[f"{latent}_{part}"] = values
     return data

@@ -100,12 +100,13 @@ def _pooled(name: str, prior: Pooled, design: Design, x: Mapping[str, Any], slop
     return pm.CustomDist(
         name,
         x[f"{name}_mean"],
+        x[f"{name}_axes"],
         x[f"{name}_precision"],
         x[f"{name}_log_det"],
         slope if prior.slope_of else np.zeros(len(design.groups(prior))),
         logp=_mixture_logp,
         random=_mixture_draw,
-        signature="(g),(k,g,g),(k),(g)->(g)",
+        signature="(g),(s,g,g),(n,s,g),(n,s),(g)->(g)",
         default_transform=_AlongSlope() if prior.slope_of else None,
         dims=_dims(prior),
     )
@@ -151,25 +152,24 @@ def _independent(name: str, prior: Independent, design: Design, slope: Any) -> A
     return _unlinked(latent, prior)
 
 
-def _mixture_logp(x: Any, mean: Any, precision: Any, log_det: Any, slope: Any) -> Any:  # noqa: ARG001
-    residual = x - mean
-    square = (pt.dot(precision, residual) * residual).sum(axis=-1)
-    return pt.logsumexp(0.5 * (log_det - square)) - pt.log(log_det.shape[0]) - 0.5 * x.shape[0] * np.log(2 * np.pi)
+def _mixture_logp(x: Any, mean: Any, axes: Any, precision: Any, log_det: Any, slope: Any) -> Any:  # noqa: ARG001
+    square = (precision * pt.dot(axes, x - mean) ** 2).sum(axis=-1)
+    constant = pt.log(log_det.size) + 0.5 * x.shape[0] * np.log(2 * np.pi)
+    return pt.logsumexp(0.5 * (log_det - square)) - constant
 
 
 def _mixture_draw(
     mean: np.ndarray,
+    axes: np.ndarray,
     precision: np.ndarray,
-    log_det: np.ndarray,
+    log_det: np.ndarray,  # noqa: ARG001
     slope: np.ndarray,  # noqa: ARG001
     rng: np.random.Generator,
     size: Any = None,
 ) -> np.ndarray:
-    node = rng.integers(len(log_det), size=size)
-    normal = rng.standard_normal((*node.shape, precision.shape[-1]))
-    # With precision = C Cᵀ, solving Cᵀ x = z gives x the covariance (C Cᵀ)⁻¹.
-    upper = np.swapaxes(np.linalg.cholesky(precision), -1, -2)[node]
-    return mean + np.linalg.solve(upper, normal[..., None])[..., 0]
+    spread, share = (rng.integers(n, size=size) for n in precision.shape[:2])
+    along = rng.standard_normal((*np.shape(share), len(mean))) / np.sqrt(precision[spread, share])
+    return mean + (np.linalg.inv(axes)[share] @ along[..., None])[..., 0]
 
 
 class _AlongSlope(Transform):

@@ -9,8 +9,9 @@ import xarray as xr
 from scipy.special import softmax
 
 from bayes_scaling.compiled import Compiled, Density, split
-from bayes_scaling.curvature import STEP, hessian
+from bayes_scaling.curvature import STEP
 from bayes_scaling.design import Design
+from bayes_scaling.group_curvature import hessian_by_groups
 from bayes_scaling.inputs import inputs
 from bayes_scaling.laws.base import Grouped, Law, Pooled, latent_name
 
@@ -19,8 +20,12 @@ __all__ = ["nuts", "whitened"]
 FLATTEST = 0.1
 """Least curvature of the log density that is believed: where priors are normal, they alone curve it by about one."""
 
-SEARCHES, START_SD = 6, 0.5
+SEARCHES, START_SD = 2, 0.5
 """Searches for the mode, and how far around the model's initial point they start."""
+
+LEG, LEGS, GAIN = 20, 60, 1e-5
+"""Steps of a search until its coordinates are made even anew, how often that is done at most, and which gain of the log
+density is too little to go on."""
 
 FEW_GROUPS = 4
 """Up to so many groups, the prior of the spread between them says as much of it as they do."""
@@ -38,8 +43,8 @@ def whitened(code: Compiled, law: Law, design: Design) -> Density:
     their spread far better than its prior does: there spreads count by how likely they make the runs, which is worked
     out around that mode in a few rounds.
 
-    Searches start from the model's initial point and around it, since single ones stop early on this kind of surface;
-    the best is followed once more in coordinates that its own curvature has made even.
+    Searches start from the model's initial point and around it, and go in coordinates that the curvature where they are
+    makes even: in the model's own, single ones stop early on this kind of surface, or take thousands of steps.
 
     Parameters
     ----------
@@ -55,21 +60,26 @@ def whitened(code: Compiled, law: Law, design: Design) -> Density:
     first = np.array(density.code.start)
     rng = np.random.default_rng(0)
     starts = [first, *(first + rng.normal(0, START_SD, (SEARCHES - 1, len(first))))]
-    found = [_search(density, start) for start in starts]
-    even = _even(density, max(found, key=lambda point: density(point)[0]), times=2)
+    found = [_even(density, law, design, start) for start in starts]
+    even = max(found, key=lambda there: density(there.centre)[0])
     crowded = [name for name, prior in design.active(law).items() if _crowded(prior, design)]
     for _ in range(ROUNDS if crowded else 0):
         spreads = {name: _likely_spreads(even, name, law, design) for name in crowded}
-        even = _even(Density(code, inputs(law, design, average_spread=spreads)), even.centre, times=1)
+        even = _even(Density(code, inputs(law, design, average_spread=spreads)), law, design, even.centre)
     return Density(code, inputs(law, design), even.centre, even.root)
 
 
-def _even(density: Density, point: np.ndarray, times: int) -> Density:
-    """The density in coordinates that its curvature at its mode makes even, climbing there from a point nearby."""
-    for _ in range(times):
-        even = density.moved(point, _root(density, point))
-        point = even.centre + even.root @ _search(even, np.zeros(len(point)))
-    return density.moved(point, _root(density, point))
+def _even(density: Density, law: Law, design: Design, point: np.ndarray) -> Density:
+    """The density in coordinates that its curvature at its mode makes even, climbing there from a point."""
+    even, last = density.moved(point, _root(density, law, design, point)), -np.inf
+    for _ in range(LEGS):
+        point = even.centre + even.root @ _climb(even)
+        even = density.moved(point, _root(density, law, design, point))
+        value = density(point)[0]
+        if not value > last + GAIN:
+            break
+        last = value
+    return even
 
 
 def _crowded(prior: Grouped, design: Design) -> bool:
@@ -88,7 +98,8 @@ def _likely_spreads(even: Density, name: str, law: Law, design: Design) -> np.nd
     precision = np.linalg.inv(jacobian @ jacobian.T)
     pull = precision @ (even.variables(np.zeros(even.code.dim))[latent] - population.mean)
     # What the runs alone say of the groups is what is left without the population of now.
-    values, vectors = np.linalg.eigh(precision - even.data[f"{latent}_precision"][0])
+    axes, along = even.data[f"{latent}_axes"][0], even.data[f"{latent}_precision"][0, 0]
+    values, vectors = np.linalg.eigh(precision - (axes.T * along) @ axes)
     from_runs = (vectors * np.maximum(values, 0)) @ vectors.T
     within, log_det = population.precision(groups)
     total = within + from_runs
@@ -96,21 +107,22 @@ def _likely_spreads(even: Density, name: str, law: Law, design: Design) -> np.nd
     return softmax(evidence / 2)
 
 
-def _search(density: Density, start: np.ndarray) -> np.ndarray:
-    """Where climbing from a start ends."""
+def _climb(density: Density) -> np.ndarray:
+    """Where climbing from zero gets in some steps."""
     from scipy import optimize
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = density(x)
         return (-value, -gradient) if np.isfinite(value) else (1e300, gradient)
 
-    options = {"maxiter": 2000, "maxfun": 4000, "maxcor": 30, "ftol": 1e-13, "gtol": 1e-6}
+    options = {"maxiter": LEG, "maxcor": LEG, "ftol": 1e-13, "gtol": 1e-6}
+    start = np.zeros(density.code.dim)
     return np.asarray(optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x)
 
 
-def _root(density: Density, point: np.ndarray) -> np.ndarray:
+def _root(density: Density, law: Law, design: Design, point: np.ndarray) -> np.ndarray:
     """A root of the inverse of minus the Hessian, whose directions of too little or wrong curvature are bounded."""
-    values, vectors = np.linalg.eigh(-hessian(density, point))
+    values, vectors = np.linalg.eigh(-hessian_by_groups(density, law, design, point))
     return vectors / np.sqrt(np.maximum(np.abs(values), FLATTEST))
 
 

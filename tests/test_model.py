@@ -11,8 +11,9 @@ import bayes_scaling as bs
 from bayes_scaling import laws
 from bayes_scaling.assemble import assemble, prior_draws
 from bayes_scaling.design import design_of
+from bayes_scaling.hierarchy import pool
 from bayes_scaling.laws.base import Pooled
-from bayes_scaling.model import _AlongSlope, _BrokenStick, build_model
+from bayes_scaling.model import _AlongSlope, _BrokenStick, _mixture_draw, _mixture_logp, build_model
 from bayes_scaling.noise import NOISE_DF, SIGMA_MEDIAN, SIGMA_SD
 
 SPARSE = laws.get("sparse")
@@ -187,6 +188,38 @@ def test_density_is_that_of_the_natural_space_with_the_jacobian(built):
         assert float(without(point)) == pytest.approx(expected, rel=1e-9)
         jacobian = numerical_log_jacobian(free_natural, flat(point, names))
         assert float(with_jacobian(point)) == pytest.approx(expected + jacobian, rel=1e-7, abs=1e-5)
+
+
+PRIOR = SPARSE.priors["b_S"]
+UNBALANCED = [[0, 0, 0, 1, 1, 2], [0, 1, 2, 0, 3, 1]]
+
+
+@pytest.mark.parametrize("levels", [[range(100)], UNBALANCED, [range(100), [0] * 100]])
+def test_the_prior_of_groups_is_a_mixture_of_normal_distributions(levels):
+    population = pool(PRIOR, [list(row) for row in levels])
+    groups = np.arange(len(levels[0]))
+    mean, data = np.full(len(groups), population.mean), population.axes(groups)
+    x = pt.dvector("x")
+    log_density = _mixture_logp(x, pt.constant(mean), *map(pt.constant, data), None)
+    both = pytensor.function([x], [log_density, pt.grad(log_density, x)], mode="FAST_COMPILE")
+    rng = np.random.default_rng(8)
+    for away in (0.2, 1.0):
+        at = rng.normal(population.mean, away, len(groups))
+        nodes = [stats.multivariate_normal(mean, k) for k in population.covariance()]
+        each = np.array([node.logpdf(at) for node in nodes])
+        value, gradient = both(at)
+        assert value == pytest.approx(logsumexp(each) - np.log(len(each)), rel=1e-10)
+        weight = np.exp(each - logsumexp(each))
+        slopes = -np.linalg.solve(population.covariance(), (at - mean)[:, None])[..., 0]
+        np.testing.assert_allclose(gradient, weight @ slopes, rtol=1e-8, atol=1e-8)
+
+
+def test_draws_of_groups_have_the_mixtures_covariance():
+    population = pool(PRIOR, UNBALANCED)
+    data = population.axes(np.arange(6))
+    drawn = _mixture_draw(np.full(6, population.mean), *data, None, np.random.default_rng(9), 200_000)
+    np.testing.assert_allclose(np.cov(drawn.T), population.covariance().mean(axis=0), rtol=0.03)
+    np.testing.assert_allclose(drawn.mean(axis=0), population.mean, atol=0.01)
 
 
 def test_free_variables_are_those_of_the_contract(built):
