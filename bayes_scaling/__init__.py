@@ -9,6 +9,7 @@ STARTED = time.perf_counter()
 """When this process began to import the package, for `fit --json`."""
 
 from bayes_scaling import datasets, laws
+from bayes_scaling.curves import load_curves
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.allocate import allocate
 from bayes_scaling.decide.next import targets
@@ -20,6 +21,7 @@ from bayes_scaling.decide.sparsity_map import optimal_map
 from bayes_scaling.decide.thresholds import budget_for, dense_optimal_flops
 from bayes_scaling.errors import InputError
 from bayes_scaling.fit import fit, update
+from bayes_scaling.imports.import_runs import import_runs
 from bayes_scaling.plots import (
     plot_exponents,
     plot_measured,
@@ -47,9 +49,11 @@ __all__ = [
     "fit",
     "grid",
     "holdout",
+    "import_runs",
     "kfold",
     "laws",
     "load",
+    "load_curves",
     "load_runs",
     "next_runs",
     "optimal_map",

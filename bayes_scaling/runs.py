@@ -91,7 +91,7 @@ def load_runs(
     count = len(next(iter(table.columns.values()), ()))
     if not count:
         raise InputError(f"{table.name} has {'a header but ' if table.untyped else ''}no runs")
-    notes = _earlier_notes(table.attrs)
+    notes = [*_earlier_notes(table.attrs), *(Note("unreadable_record", "warning", f"{each}.") for each in table.faults)]
     found = dict(table.columns)
     if "loss" not in found and (conversion := _conversion(table)):
         notes.append(Note("loss_converted", "info", f"loss is {CONVERSIONS[conversion].formula}, in nats."))
@@ -288,6 +288,7 @@ def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
         table.attrs,
         {ours: table.column_attrs.get(name, {}) for name, ours in names.items()},
         {ours: name for name, ours in names.items()},
+        table.faults,
     )
 
 

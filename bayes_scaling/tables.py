@@ -20,6 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_scaling.errors import InputError
+from bayes_scaling.record_files import SCHEMA, is_address, read_records, row_of
 from bayes_scaling.values import Values, as_array, is_missing
 
 __all__ = ["ENDINGS", "Table", "read_table", "write_table"]
@@ -47,6 +48,8 @@ class Table:
         Attributes of the table and of its columns, where the source has such.
     theirs : dict of str to str
         What the source calls the columns that were renamed.
+    faults : tuple of str
+        Parts of the source that could not be read, and why.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Table:
     attrs: dict[Any, Any] = field(default_factory=dict)
     column_attrs: dict[str, dict[Any, Any]] = field(default_factory=dict)
     theirs: dict[str, str] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
 
 
 def read_table(source: Any) -> Table:
@@ -70,7 +74,8 @@ def read_table(source: Any) -> Table:
     if isinstance(source, xr.Dataset):
         return _from_dataset(source, "the Dataset")
     if isinstance(source, str | os.PathLike):
-        return _from_path(Path(os.fspath(source)), os.fspath(source))
+        name = os.fspath(source)
+        return _from_address(name) if is_address(name) else _from_path(Path(name), name)
     if isinstance(source, pd.DataFrame):
         return _from_frame(source)
     if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
@@ -128,6 +133,22 @@ def _reason(error: Exception) -> str:
     return text.strip().splitlines()[0].rstrip(".")
 
 
+def _from_address(name: str) -> Table:
+    """A table or a store that lies elsewhere; files are fetched first."""
+    import fsspec
+
+    if not name.lower().endswith(ENDINGS):
+        return _from_records(name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name.rpartition("/")[2]
+        try:
+            files, root = fsspec.core.url_to_fs(name)
+            files.get(root, str(path), recursive=files.isdir(root))
+        except (OSError, ImportError, ValueError) as error:
+            raise InputError(f"{name} cannot be read ({_reason(error)})") from error
+        return _from_path(path, name)
+
+
 def _from_path(path: Path, name: str) -> Table:
     ending = path.suffix.lower()
     if not path.exists():
@@ -137,7 +158,7 @@ def _from_path(path: Path, name: str) -> Table:
         if ending == ".zarr" or (path / "zarr.json").exists() or (path / ".zgroup").exists():
             return _from_dataset(_open(name, "a Zarr store", lambda: _load_zarr(path)), name)
         if ending != ".parquet":
-            return _from_records(path, name)
+            return _from_records(name)
     elif ending not in ENDINGS:
         known = ", ".join(ENDINGS)
         raise InputError(
@@ -276,14 +297,7 @@ def _record(content: Any, where: str) -> dict[str, Any]:
     """The row of a run record, or of an object that is a row itself."""
     if not isinstance(content, dict):
         raise InputError(f"{where} holds {_kind(content)}, where a run is an object")
-    if "run" not in content or "schema" not in content:
-        return content
-    if content["schema"] != 1:
-        raise InputError(f"{where} is a run record of schema {content['schema']!r}, where this version reads schema 1")
-    if not isinstance(content["run"], dict):
-        raise InputError(f"{where} holds {_kind(content['run'])} as its 'run', where the columns of a run belong")
-    status = {"status": content["status"]} if content.get("status") is not None else {}
-    return {**status, **content["run"]}
+    return row_of(content, where)
 
 
 def _from_json_lines(text: str, name: str) -> Table:
@@ -292,23 +306,22 @@ def _from_json_lines(text: str, name: str) -> Table:
     return Table(name, _columns(rows), lambda i: f"line {lines[i][0]}")
 
 
-def _from_records(folder: Path, name: str) -> Table:
-    files = sorted(file for file in folder.glob("*.json") if not file.name.startswith("."))
-    if not files:
+def _from_records(name: str) -> Table:
+    """The table of a store: records that cannot be read are named, and the others used."""
+    records = dict(read_records(name))
+    if not records:
         raise InputError(f"the folder {name} holds no run records (*.json)")
-    rows, kept = [], []
-    for file in files:
-        where = os.path.join(name, file.name)
-        content = _json(_text(file, where), where)
-        if not isinstance(content, dict) or "run" not in content:
-            raise InputError(f"{where} is no run record: it has no object 'run'")
-        if content.get("status") == "failed":  # it was not trained, as when memory ran out: nothing to learn from
-            continue
-        rows.append(_record({"schema": 1, **content}, where))
-        kept.append(file.name)
-    if not rows:
-        raise InputError(f"the folder {name} holds {len(files)} run records, and all of them failed")
-    return Table(name, _columns(rows), lambda i: f"record {kept[i]!r}")
+    faults = [record for record in records.values() if isinstance(record, InputError)]
+    rows = {file: record for file, record in records.items() if not isinstance(record, InputError)}
+    # A failed one was not trained, as when memory ran out: nothing to learn from.
+    kept = {file: record for file, record in rows.items() if record.get("status") != "failed"}
+    if not kept and faults:
+        raise faults[0]
+    if not kept:
+        raise InputError(f"the folder {name} holds {len(rows)} run records, and all of them failed")
+    columns = _columns([row_of({"schema": SCHEMA, **record}, file) for file, record in kept.items()])
+    files = list(kept)
+    return Table(name, columns, lambda i: f"record {files[i]!r}", faults=tuple(map(str, faults)))
 
 
 def _columns(rows: Sequence[Mapping[Any, Any]]) -> dict[str, Values]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runners import records
 from runners.config import RunConfig
+from runners.store import Store
 from runners.sweep import run_plan
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.875)
@@ -60,7 +60,7 @@ def main() -> None:
 
     losses: defaultdict[tuple[int, float, int], dict[float, float]] = defaultdict(dict)
     for config in configs:
-        row = records.read(arguments.store, config.run_id)["run"]
+        row = Store(arguments.store).read(config.run_id)["run"]
         found = float("nan") if row["loss"] is None else row["loss"]
         losses[config.nonzero_params, config.sparsity, row["width"]][config.learning_rate or 0.0] = found
     rates = np.array(asked)

@@ -14,6 +14,7 @@ from runners import records
 from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.devices import peak_memory
+from runners.fingerprint import fingerprint
 from runners.models import Model
 from runners.models.flops import TrainFlops, train_flops
 from runners.models.parameters import count_parameters, embeddings
@@ -159,9 +160,11 @@ def record_of(
         "curve": account.curve,
         "flops": account.flops,
         "data": batches.facts,
+        "code": fingerprint(),
         "versions": versions(),
         "parameters": counts,
         "device": device.type,
+        "ended": time.time(),
     }
 
 
@@ -188,7 +191,9 @@ def failed_record(config: RunConfig, error: str, began: float) -> dict[str, Any]
         "status": "failed",
         "error": error,
         "config": asdict(config),
+        "code": fingerprint(),
         "versions": versions(),
+        "ended": time.time(),
     }
 
 

@@ -1,12 +1,8 @@
 """From a configuration to what is trained: the model, its masks, the optimizer."""
 
-from pathlib import Path
-from typing import Any
-
 import torch
 
-from bayes_scaling.runs import InputError
-from runners import checkpoints, models
+from runners import models
 from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.models import Model
@@ -14,10 +10,7 @@ from runners.sparsity import structures
 from runners.sparsity.masks import add_mask
 from runners.sparsity.sparsifier import Group, Sparsifier, embedding_sparsity
 
-__all__ = ["Pretrained", "build_model", "build_optimizer", "build_sparsifier", "load_pretrained"]
-
-Pretrained = dict[str, Any]
-"""What a file of a trained model says: its weights, its configuration, its data, and the row of its run."""
+__all__ = ["build_model", "build_optimizer", "build_sparsifier"]
 
 
 def build_model(config: RunConfig, batches: Batches) -> Model:
@@ -28,41 +21,6 @@ def build_model(config: RunConfig, batches: Batches) -> Model:
         torch.manual_seed(config.seed)
         family = models.get(str(config.model))
         return family.build(config.shape, classes=batches.classes, input_shape=inputs.shape[1:], **options)
-
-
-def load_pretrained(config: RunConfig, model: Model, batches: Batches) -> Pretrained | None:
-    """Give a dense model the weights that the run starts from, if it starts from any.
-
-    Raises
-    ------
-    InputError
-        The file holds a model of another shape, one that was not dense, or one for another tokenizer.
-    """
-    if config.pretrained is None:
-        return None
-    path = Path(config.pretrained)
-    start = checkpoints.load(path)
-    if "row" not in start:
-        raise InputError(f"{path} is the checkpoint of an unfinished run, no trained model")
-    if start["row"]["sparsity"] != 0:
-        raise InputError(f"{path} holds a model of sparsity {start['row']['sparsity']:g}; a dense one is needed")
-    if not _same_text(start["data"], batches.facts):
-        raise InputError(f"{path} was trained with another tokenizer than {config.tokenizer!r}")
-    try:
-        model.load_state_dict(start["model"])
-    except RuntimeError as error:
-        total = start["row"]["total_params"]
-        raise InputError(
-            f"{path} holds a model of {total} block weights, of other shapes than this run's {model.shape}; at "
-            f"sparsity {config.sparsity:g} it goes with nonzero_params {round(total * (1 - config.sparsity))} and its "
-            "own architecture"
-        ) from error
-    return start
-
-
-def _same_text(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two corpora have their tokens from the same tokenizer; images have none."""
-    return bool(one.get("tokenizer_sha256") == other.get("tokenizer_sha256"))
 
 
 def build_sparsifier(config: RunConfig, model: Model) -> Sparsifier:

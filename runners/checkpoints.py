@@ -1,13 +1,10 @@
 """Checkpoints: what a stopped run needs to go on bit by bit, and trained models that other runs start from.
 
-A file is written beside its place, flushed to the disk and renamed, so that a reader sees all of it or nothing,
-whenever the process is killed. Files hold tensors, numbers and text only and are loaded with ``weights_only=True``.
+They are written whole or not at all, hold tensors, numbers and text only, and are loaded with ``weights_only=True``.
 """
 
-import contextlib
-import os
+import io
 import pickle
-import secrets
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,9 @@ from zipfile import BadZipFile
 import torch
 
 from bayes_scaling.runs import InputError
+from runners.folder import Folder
 
-__all__ = ["load", "save"]
+__all__ = ["decode", "encode", "load", "save"]
 
 FORMAT = 1
 
@@ -25,44 +23,55 @@ UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, BadZipFile, struct.er
 """What torch raises for files that are cut short or hold something else."""
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint, all of it or nothing.
+def encode(content: dict[str, Any]) -> bytes:
+    """A checkpoint as the content of its file.
 
     Parameters
     ----------
-    path : Path
-        Its folder is made if it does not exist.
     content : dict
         Tensors, numbers, text, and lists and dicts of these.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            torch.save({"format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    file = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, file)
+    return file.getvalue()
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint.
+def decode(content: bytes, place: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """A checkpoint from the content of its file.
 
     Parameters
     ----------
-    path : Path
-        What `save` wrote.
+    content : bytes
+        What `encode` made.
+    place : str
+        What messages call it.
     device : torch.device or str
         Where its tensors go.
 
-    Returns
-    -------
-    dict
-        The content.
+    Raises
+    ------
+    InputError
+        It was cut short, or it holds something else.
+    """
+    try:
+        found = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except UNREADABLE as error:
+        raise InputError(
+            f"the checkpoint {place} cannot be read ({len(content)} bytes: cut short, or no checkpoint of these "
+            "runners); delete it to train anew"
+        ) from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(f"{place} is no checkpoint of format {FORMAT} of these runners")
+    return found
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint to a file, whose folder is made if it does not exist."""
+    Folder(path.parent).write(path.name, encode(content))
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint from a file.
 
     Raises
     ------
@@ -71,13 +80,4 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}")
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except UNREADABLE as error:
-        raise InputError(
-            f"the checkpoint {path} cannot be read ({path.stat().st_size} bytes: cut short, or no checkpoint of these "
-            "runners); delete it to train anew"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path} is no checkpoint of format {FORMAT} of these runners")
-    return content
+    return decode(path.read_bytes(), str(path), device)

@@ -1,5 +1,6 @@
 """All knobs of a run, their defaults, and the checks that come before any training."""
 
+import functools
 import hashlib
 import json
 import math
@@ -51,6 +52,8 @@ class RunConfig:
         ``width`` or ``depth``.
     head_size : int
         Width of an attention head.
+    multiple_of : int
+        What model and MLP width are multiples of, besides what a pattern n:m asks for.
     activation : str
         ``gelu`` or ``swiglu``.
     context : int
@@ -89,8 +92,9 @@ class RunConfig:
         ``sqrt`` prunes embedding and output layer to 1 - sqrt(1 - sparsity), which leaves them about as many
         non-zeros as the dense model of the same N has; ``none`` leaves them dense.
     pretrained : str, optional
-        File of a trained dense model (`runners.train.run` keeps it on request) that training starts from: the run's
-        strategy is then ``pretrained``. Runs are told apart by the file's name, not by its folder.
+        Trained dense model (`runners.train.run` keeps it on request) that training starts from: a file, or
+        ``run:RUN_ID`` for the model of another run in the same store. The run's strategy is then ``pretrained``. Runs
+        are told apart by the file's name, not by its folder.
     device : str
         ``auto`` takes CUDA, then MPS, then the CPU.
     precision : str
@@ -117,6 +121,7 @@ class RunConfig:
     width: int | None = None
     scaling: str = "width"
     head_size: int = 8
+    multiple_of: int = 4
     activation: str = "gelu"
     context: int = 64
     image_size: int = 32
@@ -156,7 +161,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         whole = ("nonzero_params", "data_seen", "layers", "context", "batch_size", "prune_every", "threads")
-        least = dict.fromkeys((*whole, "image_size", "patch_size"), 1)
+        least = dict.fromkeys((*whole, "multiple_of", "image_size", "patch_size"), 1)
         for name, smallest in {**least, "seed": 0, "heldout_items": 0, "limit": 0}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
@@ -214,7 +219,7 @@ class RunConfig:
                 )
             object.__setattr__(self, "sparsity", fixed)  # a rounded one would miss the pattern by some weights
 
-    @property
+    @functools.cached_property
     def shape(self) -> Shape:
         """The architecture that hits `nonzero_params`."""
         multiple = 1 if self.structure == "dense" else structures.parse(self.structure).multiple
@@ -226,10 +231,16 @@ class RunConfig:
             width=self.width,
             head_size=self.head_size,
             activation=self.activation,
-            multiple_of=math.lcm(4, multiple),
+            multiple_of=math.lcm(self.multiple_of, multiple),
         )
 
     @property
+    def start(self) -> str | None:
+        """Id of the run that this one starts from, where that is in the same store."""
+        text = self.pretrained or ""
+        return text.removeprefix("run:") if text.startswith("run:") else None
+
+    @functools.cached_property
     def pruning_schedule(self) -> Schedule:
         """When weights go."""
         knobs = {
@@ -262,7 +273,7 @@ class RunConfig:
         """Optimizer steps."""
         return max(1, round(self.data_seen / self.units_per_step))
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """Short name for people, and a hash of every knob that is not at its default.
 

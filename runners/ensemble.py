@@ -5,10 +5,10 @@ account are its own, on memory that it shares with the others (`runners.stacked`
 """
 
 import math
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,22 @@ import torch
 from torch import nn
 
 from bayes_scaling.runs import InputError
-from runners import records
 from runners.accounting import CURVE_POINTS, Account, failed_record, flops_now, record_of
-from runners.build import Pretrained, build_model, build_optimizer, build_sparsifier, load_pretrained
+from runners.build import build_model, build_optimizer, build_sparsifier
 from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import cross_entropy, evaluate
+from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
 from runners.models import Model
 from runners.models.flops import TrainFlops
+from runners.pretrained import Pretrained, keep, load_pretrained
 from runners.rates import learning_rate
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
 from runners.sparsity.sparsifier import Sparsifier
 from runners.stacked import StackedModel
 from runners.stacked_adamw import StackedAdamW
+from runners.store import Store
 from runners.train import batches_of
 
 __all__ = ["AT_ONCE", "group", "run_ensemble"]
@@ -85,10 +87,11 @@ def _kind(config: RunConfig) -> object:
 
 def run_ensemble(
     configs: Sequence[RunConfig],
-    store: Path | None = None,
+    store: "str | os.PathLike[str] | Store | None" = None,
     progress: Callable[[int, int, float], None] | None = None,
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    keep_models: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Train several models together and say what came out of each.
 
@@ -96,7 +99,7 @@ def run_ensemble(
     ----------
     configs : sequence of RunConfig
         The runs; of one kind, as `group` puts them together.
-    store : Path, optional
+    store : str, Path or Store, optional
         Where to write the records, each as soon as it is there. Checkpoints are those of single runs, one a member: a
         run goes on in whatever company it is started again, or alone. Those that stand at different steps go on one
         company after the other.
@@ -104,6 +107,8 @@ def run_ensemble(
         Called now and then with the steps done, the steps in all and the members' mean training loss.
     checkpoint_seconds : float
         Time between checkpoints.
+    keep_models : collection of str
+        Ids of the runs whose trained model is kept in the store.
 
     Returns
     -------
@@ -118,26 +123,33 @@ def run_ensemble(
     InputError
         The configurations cannot train together, or one of them does not go with this machine, its data, its
         checkpoint or the model that it starts from.
+    RunInterrupted
+        Ctrl-C or SIGTERM came, once: the step was finished and checkpoints written.
     """
     if len(kinds := group(configs, max(1, len(configs)))) != 1:
         raise InputError(f"configs are of {len(kinds)} kinds, which cannot train together; group() puts them in order")
     began = time.perf_counter()
+    store = None if store is None else Store(store)
     unique = {config.run_id: config for config in configs}
     done: dict[str, dict[str, Any]] = {}
-    try:
-        for record in _train(list(unique.values()), store, progress, checkpoint_seconds):
-            done[record["run"]["run_id"]] = record
-            if store is not None:
-                records.write(Path(store), record)
-                checkpoint_of(unique[record["run"]["run_id"]], store).unlink(missing_ok=True)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        for run_id, config in unique.items():
-            if run_id not in done:
-                done[run_id] = failed_record(config, f"out of memory: {error}", began)
+    with interrupts_wait():
+        try:
+            for member, record in _train(list(unique.values()), store, progress, checkpoint_seconds):
+                config = member.config
                 if store is not None:
-                    records.write(Path(store), done[run_id])
+                    if config.run_id in keep_models and record["status"] == "finished":
+                        keep(True, store, config, member.batches.facts, record, member.model)
+                    store.write(record)
+                    store.folder.delete(checkpoint_of(config))
+                done[config.run_id] = record
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            for run_id, config in unique.items():
+                if run_id not in done:
+                    done[run_id] = failed_record(config, f"out of memory: {error}", began)
+                    if store is not None:
+                        store.write(done[run_id])
     return [done[config.run_id] for config in configs]
 
 
@@ -175,11 +187,11 @@ class _Member:
 
 def _train(
     configs: Sequence[RunConfig],
-    store: Path | None,
+    store: Store | None,
     progress: Callable[[int, int, float], None] | None,
     checkpoint_seconds: float,
-) -> Iterator[dict[str, Any]]:
-    """The records, as runs end."""
+) -> Iterator[tuple["_Member", dict[str, Any]]]:
+    """The runs with their records, as they end."""
     torch.set_num_threads(configs[0].threads)  # for the whole process: torch knows no other way
     members = _members(configs, store)
     for step in sorted({member.account.step for member in members}):
@@ -187,7 +199,7 @@ def _train(
         yield from _train_together(together, store, progress, checkpoint_seconds)
 
 
-def _members(configs: Sequence[RunConfig], store: Path | None) -> list[_Member]:
+def _members(configs: Sequence[RunConfig], store: Store | None) -> list[_Member]:
     """Every run as it stands: at its start, or at its checkpoint."""
     device = pick_device(configs[0].device)
     of_seed: dict[int, Batches] = {}
@@ -197,23 +209,21 @@ def _members(configs: Sequence[RunConfig], store: Path | None) -> list[_Member]:
             of_seed[config.seed] = batches_of(config)
         batches = of_seed[config.seed]
         model = build_model(config, batches)
-        start = load_pretrained(config, model, batches)
+        start = load_pretrained(config, model, batches, store)
         sparsifier = build_sparsifier(config, model)
         model.to(device)
         optimizer = build_optimizer(config, model)
-        account = Account()
-        if store is not None and (saved := checkpoint_of(config, store)).exists():
-            account = resume(saved, batches.facts, model, optimizer, device)
+        account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device)
         members.append(_Member(config, batches, model, start, sparsifier, optimizer, account, device))
     return members
 
 
 def _train_together(
     members: list[_Member],
-    store: Path | None,
+    store: Store | None,
     progress: Callable[[int, int, float], None] | None,
     checkpoint_seconds: float,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[_Member, dict[str, Any]]]:
     """The same loop as that of a single run, over members that stand at the same step."""
     together, step, steps, device = len(members), members[0].account.step, members[0].config.steps, members[0].device
     precision, units, points = (
@@ -244,23 +254,24 @@ def _train_together(
                 clock = _share(members, clock)
                 for member, mean in zip(members, means, strict=True):
                     if not math.isfinite(mean):
-                        yield member.record(together)
+                        yield member, member.record(together)
                 members = [member for member, mean in zip(members, means, strict=True) if math.isfinite(mean)]
                 if members:
                     forward, optimizer = _stack(members)
-        if store is not None and time.perf_counter() - last_saved >= checkpoint_seconds:
+        if store is not None and (stop_asked() or time.perf_counter() - last_saved >= checkpoint_seconds):
             clock = _share(members, clock)
             for member in members:
-                path = checkpoint_of(member.config, store)
-                save(path, member.config, member.batches.facts, member.model, member.optimizer, member.account)
+                save(store, member.config, member.batches.facts, member.model, member.optimizer, member.account)
             clock = last_saved = time.perf_counter()
+        if stop_asked():
+            raise RunInterrupted
     _share(members, clock)
 
     # One by one: held-out batches are large enough to keep a processor busy.
     for member in members:
         heldout_loss = evaluate(member.model, member.batches.heldout(member.config.heldout_items), device, precision)
         member.account.curve[-1]["heldout_loss"] = heldout_loss[0]
-        yield member.record(together, heldout_loss)
+        yield member, member.record(together, heldout_loss)
 
 
 def _stack(members: Sequence[_Member]) -> tuple[nn.Module, StackedAdamW]:

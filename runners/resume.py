@@ -1,6 +1,6 @@
 """Checkpoints of runs that are under way: where they lie, what they hold, and how a run goes on from one."""
 
-from pathlib import Path
+import contextlib
 from typing import Any
 
 import torch
@@ -10,19 +10,20 @@ from bayes_scaling.runs import InputError
 from runners import checkpoints
 from runners.accounting import Account
 from runners.config import RunConfig
+from runners.store import Store
 
 __all__ = ["CHECKPOINT_SECONDS", "checkpoint_of", "resume", "save"]
 
 CHECKPOINT_SECONDS = 60.0
 
 
-def checkpoint_of(config: RunConfig, store: Path) -> Path:
-    """Where a run's checkpoint lies while it is under way."""
-    return Path(store) / "checkpoints" / f"{config.run_id}.pt"
+def checkpoint_of(config: RunConfig) -> str:
+    """Name of a run's checkpoint in its store, while it is under way."""
+    return f"checkpoints/{config.run_id}.pt"
 
 
 def save(
-    path: Path,
+    store: Store,
     config: RunConfig,
     facts: dict[str, Any],
     model: nn.Module,
@@ -32,7 +33,9 @@ def save(
     """Everything that the next step hangs on: data and masks follow from the step and the model."""
     content = {"run_id": config.run_id, "data": facts, "account": account.state()}
     states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    checkpoints.save(path, content | _copied(states))
+    # Without room for a checkpoint the run itself goes on: its end may find some.
+    with contextlib.suppress(OSError):
+        store.folder.write(checkpoint_of(config), checkpoints.encode(content | _copied(states)))
 
 
 def _copied(content: Any) -> Any:
@@ -45,21 +48,33 @@ def _copied(content: Any) -> Any:
 
 
 def resume(
-    path: Path, facts: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    store: Store,
+    config: RunConfig,
+    facts: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
 ) -> Account:
-    """Bring model and optimizer to where they were, and say what the run had done.
+    """Bring model and optimizer to where they were, and say what the run had done: nothing, without a checkpoint.
 
     Raises
     ------
     InputError
-        The checkpoint is of a run on other data.
+        The checkpoint cannot be read, or is of a run on other data.
     """
-    saved = checkpoints.load(path, device)
+    name = checkpoint_of(config)
+    place = f"{store}/{name}"
+    try:
+        content = store.folder.read(name)
+    except FileNotFoundError:
+        return Account()
+    saved = checkpoints.decode(content, place, device)
     for what in ("tokenizer_sha256", "sha256"):
         if saved["data"].get(what) != facts.get(what):
+            kind, own = ("tokenizer", "tokenizer") if "token" in what else ("corpus", "name")
             raise InputError(
-                f"the checkpoint {path} was made with another {'tokenizer' if 'token' in what else 'corpus'} than this "
-                f"run's ({facts.get('tokenizer', '') if 'token' in what else facts['name']}); delete it to train anew"
+                f"the checkpoint {place} was made with another {kind} than this run's ({facts.get(own, '')}); "
+                "delete it to train anew"
             )
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])

@@ -1,9 +1,9 @@
 """One training run: a configuration in, one record out."""
 
 import math
+import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,28 @@ import torch
 from torch import nn
 
 from bayes_scaling.runs import InputError
-from runners import checkpoints, records
 from runners.accounting import CURVE_POINTS, Account, failed_record, flops_now, record_of
-from runners.build import build_model, build_optimizer, build_sparsifier, load_pretrained
+from runners.build import build_model, build_optimizer, build_sparsifier
 from runners.config import RunConfig
 from runners.data.load import load_batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import cross_entropy, evaluate
+from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
+from runners.pretrained import keep, load_pretrained
 from runners.rates import learning_rate
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
+from runners.store import Store
 
 __all__ = ["RunConfig", "run"]
 
 
 def run(
     config: RunConfig,
-    store: Path | None = None,
+    store: "str | os.PathLike[str] | Store | None" = None,
     progress: Callable[[int, int, float], None] | None = None,
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    keep_model: Path | None = None,
+    keep_model: Path | bool = False,
 ) -> dict[str, Any]:
     """Train one model and say what came out.
 
@@ -38,15 +40,16 @@ def run(
     ----------
     config : RunConfig
         The run.
-    store : Path, optional
-        Where to write the record; by default it is only returned. Checkpoints of unfinished runs lie in its folder
-        ``checkpoints``; a run that was killed goes on from there when it is started again, and ends as it would have.
+    store : str, Path or Store, optional
+        Where to write the record: a folder, or an address that fsspec knows; by default it is only returned.
+        Checkpoints of unfinished runs lie in its folder ``checkpoints``; a run that was killed goes on from there when
+        it is started again, and ends as it would have.
     progress : callable, optional
         Called now and then with the steps done, the steps in all and the training loss.
     checkpoint_seconds : float
         Time between checkpoints.
-    keep_model : Path, optional
-        File to write the trained model to, for runs that start from it.
+    keep_model : Path or bool
+        File to write the trained model to, for runs that start from it; True means the store's folder ``models``.
 
     Returns
     -------
@@ -57,45 +60,47 @@ def run(
     Raises
     ------
     InputError
-        The configuration does not go with this machine, its data, its checkpoint or the model that it starts from.
+        The configuration does not go with this machine, its data, its checkpoint or the model that it starts from, or
+        the store has no room.
+    RunInterrupted
+        Ctrl-C or SIGTERM came, once: the step was finished and a checkpoint written.
     """
     began = time.perf_counter()
-    if store is not None and Path(store).exists() and not Path(store).is_dir():
-        raise InputError(f"the store {store} is a file; a folder is needed")
-    if keep_model is not None and Path(keep_model).is_dir():
+    store = None if store is None else Store(store)
+    if keep_model is True and store is None:
+        raise InputError("keep_model is True without a store to keep it in")
+    if isinstance(keep_model, Path) and keep_model.is_dir():
         raise InputError(f"keep_model is {keep_model}, a folder; the name of a file is needed")
-    try:
-        record = _train(config, store, progress, checkpoint_seconds, keep_model)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        record = failed_record(config, f"out of memory: {error}", began)
-    if store is not None:
-        records.write(Path(store), record)
-        if record["status"] != "failed":
-            checkpoint_of(config, store).unlink(missing_ok=True)
+    with interrupts_wait():
+        try:
+            record = _train(config, store, progress, checkpoint_seconds, keep_model)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            record = failed_record(config, f"out of memory: {error}", began)
+        if store is not None:
+            store.write(record)
+            if record["status"] != "failed":
+                store.folder.delete(checkpoint_of(config))
     return record
 
 
 def _train(
     config: RunConfig,
-    store: Path | None,
+    store: Store | None,
     progress: Callable[[int, int, float], None] | None,
     checkpoint_seconds: float,
-    keep_model: Path | None,
+    keep_model: Path | bool,
 ) -> dict[str, Any]:
     torch.set_num_threads(config.threads)  # for the whole process: torch knows no other way
     device = pick_device(config.device)
     batches = batches_of(config)
     model = build_model(config, batches)
-    start = load_pretrained(config, model, batches)
+    start = load_pretrained(config, model, batches, store)
     sparsifier = build_sparsifier(config, model)
     model.to(device)
     optimizer = build_optimizer(config, model)
-    account = Account()
-    saved = checkpoint_of(config, store) if store is not None else None
-    if saved is not None and saved.exists():
-        account = resume(saved, batches.facts, model, optimizer, device)
+    account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device)
     compiled: nn.Module = model
     if config.compiled or (config.compiled is None and device.type == "cuda"):
         compiled = torch.compile(model)  # type: ignore[assignment]
@@ -126,10 +131,12 @@ def _train(
             if not math.isfinite(mean_loss):
                 diverged = True
                 break
-        if saved is not None and time.perf_counter() - last_saved >= checkpoint_seconds:
+        if store is not None and (stop_asked() or time.perf_counter() - last_saved >= checkpoint_seconds):
             account.seconds += time.perf_counter() - clock
-            save(saved, config, batches.facts, model, optimizer, account)
+            save(store, config, batches.facts, model, optimizer, account)
             clock = last_saved = time.perf_counter()
+        if stop_asked():
+            raise RunInterrupted
     account.seconds += time.perf_counter() - clock
 
     heldout_loss = math.nan, math.nan
@@ -137,9 +144,8 @@ def _train(
         heldout_loss = evaluate(compiled, batches.heldout(config.heldout_items), device, config.precision)
         account.curve[-1]["heldout_loss"] = heldout_loss[0]
     record = record_of(config, batches, model, account, heldout_loss, device, start)
-    if keep_model is not None and record["status"] == "finished":
-        content = {"config": asdict(config), "data": batches.facts, "row": record["run"], "model": model.state_dict()}
-        checkpoints.save(Path(keep_model), content)
+    if keep_model and record["status"] == "finished":
+        keep(keep_model, store, config, batches.facts, record, model)
     return record
 
 

@@ -166,7 +166,7 @@ BAD_FILES = [
     ("sweep.json", b"[{}, 3]", "sweep.json, item index 1 holds a number, where a run is an object"),
     ("store/a.json", b'{"x": 1}', "store/a.json is no run record: it has no object 'run'"),
     ("store/a.json", b'{"schema": 2, "run": {}}', "store/a.json is a run record of schema 2"),
-    ("store/a.json", b'{"schema": 1, "run": 3}', "store/a.json holds a number as its 'run'"),
+    ("store/a.json", b'{"schema": 1, "run": 3}', "store/a.json has a 'run' that is no object"),
     ("store/a.json", b"{", "store/a.json is not JSON ("),
     ("store/a.txt", b"x", "the folder store holds no run records (*.json)"),
     ("store.zarr/a.txt", b"x", "store.zarr cannot be read as a Zarr store ("),

@@ -1,6 +1,6 @@
 """The command line, thin over the public names; importing a module of commands registers them."""
 
-from bayes_scaling.cli import planning, posteriors, thresholds, training, validation
+from bayes_scaling.cli import importing, planning, posteriors, sweeping, thresholds, training, validation
 from bayes_scaling.cli.app import app, main
 
-__all__ = ["app", "main", "planning", "posteriors", "thresholds", "training", "validation"]
+__all__ = ["app", "importing", "main", "planning", "posteriors", "sweeping", "thresholds", "training", "validation"]

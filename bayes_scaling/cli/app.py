@@ -16,6 +16,7 @@ import xarray as xr
 import bayes_scaling as bs
 from bayes_scaling.diagnostics import gate_notes
 from bayes_scaling.errors import InputError
+from bayes_scaling.record_files import is_address
 
 __all__ = [
     "NOT_TRUSTED",
@@ -93,8 +94,8 @@ def main() -> None:
         sys.exit(WRONG_INPUT)
 
 
-def command(example: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a command that returns its exit status, with an example under its help."""
+def command(example: str, name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a command that returns its exit status, with an example under its help; `name` is the function's."""
 
     def register(run: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(run)
@@ -106,7 +107,7 @@ def command(example: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
                 status = INTERRUPTED
             raise typer.Exit(status)
 
-        app.command(epilog=f"Example: {example}")(call)
+        app.command(name, epilog=f"Example: {example}")(call)
         return run
 
     return register
@@ -120,7 +121,7 @@ def load_table(source: str, column: list[str] | None) -> xr.Dataset:
     InputError
         If it is none of these, or the runs are wrong.
     """
-    if Path(source).exists():
+    if is_address(source) or Path(source).exists():
         return bs.load_runs(source, renames(column))
     if source in bs.datasets.names():
         return bs.datasets.load(source)

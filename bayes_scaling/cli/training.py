@@ -1,4 +1,4 @@
-"""Commands about runs: data sets, tables, and training."""
+"""Commands about single runs: training, and the data sets that ship."""
 
 import math
 import time
@@ -10,9 +10,8 @@ import typer
 from rich.console import Console
 
 import bayes_scaling as bs
-from bayes_scaling.cli.app import NOT_TRUSTED, Json, Rename, Runs, Seed, command, load_table, print_json, say
+from bayes_scaling.cli.app import NOT_TRUSTED, Json, Seed, command, print_json, say
 from bayes_scaling.errors import InputError
-from bayes_scaling.notes import read_notes
 
 OPTIONS = (
     *("nonzero_params", "data_seen", "sparsity", "structure", "modality", "corpus", "suffix", "tokenizer", "limit"),
@@ -38,28 +37,16 @@ def datasets(json_: Json = False) -> int:
     return 0
 
 
-@command("bayes-scaling runs runs/first --out sweep.csv")
-def runs(
-    source: Runs,
-    out: Annotated[Path, typer.Option(help="Where to: .csv, .parquet, .jsonl, .nc or .zarr.")],
-    column: Rename = None,
-) -> int:
-    """Check a table of runs, or a folder of run records, and write it in another format."""
-    table = load_table(source, column)
-    bs.save_runs(table, out)
-    for note in read_notes(table.attrs):
-        say(f"{note.severity}: {note.message}")
-    say(f"{table.sizes['run']} runs written to {out}")
-    return 0
-
-
 @command(
     "bayes-scaling train --nonzero-params 6144 --data-seen 1e6 --sparsity 0.75 --corpus my/texts --store runs/mine"
 )
 def train(
     nonzero_params: Annotated[float, typer.Option(help="Non-zero block weights wanted at the end.")],
     data_seen: Annotated[float, typer.Option(help="Tokens or examples to train on, repeats counted.")],
-    store: Annotated[Path, typer.Option(help="Folder of run records; the record of this run is added.")],
+    store: Annotated[
+        str,
+        typer.Option(help="Store of run records to add this one to: a folder, or an address (s3://…)."),
+    ],
     sparsity: Annotated[
         float | None, typer.Option(help="Final fraction of zeros; 0 unless said, or what a pattern n:m means.")
     ] = None,
@@ -99,11 +86,11 @@ def train(
     """Train one sparse or dense transformer on text or images, and leave its record.
 
     Your own texts: put them into a folder and name it, with the ending of the files (--corpus my/texts --suffix .txt);
-    one file in twenty is held out. A run that was interrupted goes on from its last checkpoint, of which there is one
-    a minute, when the same command is given again. Eight runs or more of several sizes, amounts of data and sparsities
+    one file in twenty is held out. A run that was interrupted goes on from its last checkpoint when the same command is
+    given again. Eight runs or more of several sizes, amounts of data and sparsities
     in one store are a sweep that `bayes-scaling fit` reads; `bayes-scaling sweep` trains a whole plan.
     """
-    training = _runners("train")
+    training = runners_module("train")
     config = training.RunConfig(
         **{
             "nonzero_params": _whole("--nonzero-params", nonzero_params),
@@ -121,7 +108,7 @@ def train(
             "threads": threads,
             "seed": seed,
         }
-        | _knobs(knob or [], training.RunConfig)
+        | knobs_of(knob or [], training.RunConfig)
     )
     shape = config.shape
     nonzero = shape.block_weights * (1 - config.sparsity)
@@ -130,14 +117,14 @@ def train(
         f"{shape.block_weights:,} block weights, {nonzero:,.0f} non-zero at the end; "
         f"{config.steps:,} steps of {config.units_per_step:,} {_unit(config)}s, learning rate {config.learning_rate:g}"
     )
-    stored = _runners("records")
-    if store.is_dir() and stored.is_done(store, config.run_id) and keep_model is None:
+    stored = runners_module("store").Store(store)
+    if stored.is_done(config.run_id) and keep_model is None:
         say("the store has this run already: nothing is trained")
-        record = stored.read(store, config.run_id)
+        record = stored.read(config.run_id)
     else:
-        if (store / "checkpoints" / f"{config.run_id}.pt").is_file():
+        if stored.folder.has(f"checkpoints/{config.run_id}.pt"):
             say("it goes on from its last checkpoint")
-        record = training.run(config, store, _StepTeller(), keep_model=keep_model)
+        record = training.run(config, stored, _StepTeller(), keep_model=keep_model or False)
     if json_:
         print_json(record)
     else:
@@ -151,25 +138,7 @@ def train(
     return 0 if record["status"] != "failed" else NOT_TRUSTED
 
 
-@command("bayes-scaling sweep first_sweep --store runs/first --workers 2")
-def sweep(
-    plan: Annotated[str, typer.Argument(help="A plan file (TOML or JSON), or the name of a plan that ships.")],
-    store: Annotated[Path, typer.Option(help="Folder of run records; finished runs are skipped.")],
-    workers: Annotated[int, typer.Option(min=1, help="Runs trained at a time.")] = 1,
-) -> int:
-    """Train every run of a plan; start it again to go on where it stopped."""
-    sweeping = _runners("sweep")
-    summary = sweeping.run_plan(sweeping.load_plan(plan), store, workers, say)
-    for run_id, error in summary.failed.items():
-        say(f"failed: {run_id}: {error}")
-    say(
-        f"{len(summary.finished)} trained, {len(summary.skipped)} were there, {len(summary.diverged)} diverged, "
-        f"{len(summary.failed)} failed; records in {store}"
-    )
-    return NOT_TRUSTED if summary.failed or summary.interrupted else 0
-
-
-def _runners(module: str) -> Any:
+def runners_module(module: str) -> Any:
     """A module of the runners, which need the extra of that name."""
     import importlib
 
@@ -198,10 +167,10 @@ def _sparsity(given: float | None, structure: str) -> float:
     """What was asked for, or what the structure means."""
     if given is not None:
         return given
-    return 0.0 if structure == "dense" else _runners("sparsity.structures").parse(structure).fixed_sparsity or 0.0
+    return 0.0 if structure == "dense" else runners_module("sparsity.structures").parse(structure).fixed_sparsity or 0.0
 
 
-def _knobs(pairs: list[str], kind: Any) -> dict[str, Any]:
+def knobs_of(pairs: list[str], kind: Any, named: tuple[str, ...] = OPTIONS) -> dict[str, Any]:
     """Values of knobs given as NAME=VALUE, in the types that the configuration has."""
     known = {knob.name: str(knob.type) for knob in fields(kind)}
     values: dict[str, Any] = {}
@@ -209,7 +178,7 @@ def _knobs(pairs: list[str], kind: Any) -> dict[str, Any]:
         name, given, text = pair.partition("=")
         if not given or name not in known:
             raise InputError(f"--set is {pair!r}; NAME=VALUE is needed, with one of the names {', '.join(known)}")
-        if name in OPTIONS:
+        if name in named:
             raise InputError(f"--set is {pair!r}; this knob has an option, --{name.replace('_', '-')}")
         values[name] = _parsed(name, text, known[name])
     return values

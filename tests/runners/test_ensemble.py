@@ -12,12 +12,13 @@ torch = pytest.importorskip("torch", reason="the runners need PyTorch: install b
 from torch import nn
 
 from bayes_scaling.runs import InputError
-from runners import checkpoints, models, records
+from runners import checkpoints, models
 from runners.ensemble import group, run_ensemble
 from runners.models import Shape
 from runners.sparsity.masks import add_mask
 from runners.stacked import StackedModel
 from runners.stacked_adamw import StackedAdamW
+from runners.store import Store
 from runners.train import RunConfig, run
 
 STEPS = 60
@@ -93,7 +94,7 @@ def test_members_end_as_they_would_have_alone(modality, request, tmp_path):
     for config, record in zip(configs, ended, strict=True):
         assert_alike(record, run(config))
         assert record["run"]["ensemble"] == len(configs)
-        assert records.read(tmp_path, config.run_id)["run"] == record["run"]
+        assert Store(tmp_path).read(config.run_id)["run"] == record["run"]
     assert len({round(record["run"]["loss"], 4) for record in ended}) == len(configs)  # six runs, not one six times
     assert told[-1][:2] == (STEPS, STEPS)
 
@@ -177,7 +178,7 @@ def test_a_member_that_diverges_leaves_the_others_alone(language, tmp_path):
     for config, record in zip(configs, ended, strict=True):
         assert_alike(record, run(config))
     assert [record["status"] for record in ended] == ["finished", "diverged", "finished"]
-    assert records.read(tmp_path, wild.run_id)["run"]["loss"] is None
+    assert Store(tmp_path).read(wild.run_id)["run"]["loss"] is None
     assert ended[1]["run"]["data_seen"] < ended[0]["run"]["data_seen"]
 
 
@@ -267,8 +268,8 @@ def test_running_out_of_memory_is_told_of_every_member(language, tmp_path, monke
         patch.setattr("runners.ensemble.StackedModel", full)
         ended = run_ensemble(configs, tmp_path)
     assert [record["status"] for record in ended] == ["failed", "failed"]
-    assert all(record["error"].startswith("out of memory") for record in records.read_all(tmp_path))
-    assert records.done(tmp_path) == set()
+    assert all(record["error"].startswith("out of memory") for record in Store(tmp_path).records())
+    assert Store(tmp_path).done() == set()
     assert {record["status"] for record in run_ensemble(configs, tmp_path)} == {"finished"}
 
 

@@ -14,7 +14,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
 
 from bayes_scaling.runs import InputError
-from runners import checkpoints, records
+from runners import checkpoints
+from runners.records import records_to_rows
+from runners.store import Store
 from runners.train import RunConfig, run
 
 CHILD = """
@@ -38,7 +40,7 @@ def start(knobs, store):
 
 def result_of(store, config):
     """What must not depend on being killed: record without times, and the model's bytes."""
-    record = records.read(store, config.run_id)
+    record = Store(store).read(config.run_id)
     row = {k: v for k, v in record["run"].items() if k not in ("wall_seconds", "units_per_second", "peak_memory")}
     return row, record["curve"], checkpoints.load(store / "models" / "end.pt")["model"]
 
@@ -60,7 +62,7 @@ def test_a_run_killed_at_any_point_ends_as_one_that_was_not(tiny, tmp_path):
             kills += 1
         child.wait(timeout=60)
     assert kills
-    if not records.is_done(store, config.run_id):
+    if not Store(store).is_done(config.run_id):
         assert start(knobs, store).wait(timeout=120) == 0
     assert_same(store, tmp_path / "whole", config)
     assert not checkpoint.exists()
@@ -117,7 +119,7 @@ def test_it_goes_on_where_it_was_and_not_from_the_start(tiny, tmp_path):
     told = []
     run(config, tmp_path, lambda step, *_: told.append(step))
     assert told[0] == 200
-    assert records.read(tmp_path, config.run_id)["curve"][0]["step"] == 20
+    assert Store(tmp_path).read(config.run_id)["curve"][0]["step"] == 20
 
 
 def test_a_checkpoint_cut_short_is_told_and_left_alone(tiny, tmp_path):
@@ -168,11 +170,11 @@ def test_running_out_of_memory_is_a_record_and_is_tried_again(tiny, tmp_path, mo
         record = run(config, tmp_path)
     assert record["status"] == "failed"
     assert record["error"].startswith("out of memory")
-    assert not records.is_done(tmp_path, config.run_id)
-    assert records.done(tmp_path) == set()
-    assert records.records_to_rows(records.read_all(tmp_path)) == []
+    assert not Store(tmp_path).is_done(config.run_id)
+    assert Store(tmp_path).done() == set()
+    assert records_to_rows(Store(tmp_path).records()) == []
     assert run(config, tmp_path)["status"] == "finished"
-    assert records.done(tmp_path) == {config.run_id}
+    assert Store(tmp_path).done() == {config.run_id}
 
 
 def test_other_errors_are_not_taken_for_that(tiny, monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
 
 from bayes_scaling.runs import InputError
-from runners import records
 from runners.rates import learning_rate
+from runners.store import Store
 from runners.train import RunConfig, run
 
 
@@ -18,7 +18,7 @@ def test_a_run_ends_as_a_record_with_the_counts_it_promised(tiny, tmp_path, stru
     config = RunConfig(**tiny, structure=structure, sparsity=sparsity)
     record = run(config, tmp_path)
     row = record["run"]
-    assert records.read(tmp_path, config.run_id)["run"] == row
+    assert Store(tmp_path).read(config.run_id)["run"] == row
     assert record["status"] == "finished"
     assert row["structure"] == structure
     assert row["nonzero_params"] == 3072
@@ -126,8 +126,8 @@ def test_a_diverged_run_is_recorded(tiny, tmp_path):
     record = run(config, tmp_path)
     assert record["status"] == "diverged"
     assert math.isnan(record["run"]["loss"])
-    assert records.read(tmp_path, config.run_id)["run"]["loss"] is None
-    assert records.done(tmp_path) == {config.run_id}
+    assert Store(tmp_path).read(config.run_id)["run"]["loss"] is None
+    assert Store(tmp_path).done() == {config.run_id}
 
 
 def test_progress_is_told(tiny):

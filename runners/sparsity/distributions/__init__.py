@@ -1,8 +1,8 @@
 """How sparsity is shared out among tensors, one distribution a file; a new one is one new file in this folder."""
 
+from runners.registry import load_parts
 from runners.sparsity.distributions.base import DISTRIBUTIONS, Distribution
 from runners.sparsity.distributions.uniform import Uniform
-from runners.sparsity.registry import load_parts
 
 __all__ = ["Distribution", "Uniform", "get", "names", "register"]
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from runners.sparsity.registry import Registry
+from runners.registry import Registry
 
 __all__ = ["DISTRIBUTIONS", "Distribution", "count_kept"]
 

@@ -1,8 +1,8 @@
 """Which weights are worth keeping, one method a file; a new one is one new file in this folder."""
 
+from runners.registry import load_parts
 from runners.sparsity.methods.base import METHODS, Method
 from runners.sparsity.methods.magnitude import Magnitude
-from runners.sparsity.registry import load_parts
 
 __all__ = ["Magnitude", "Method", "get", "names", "register"]
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.optim import Optimizer
 
+from runners.registry import Registry
 from runners.sparsity.masks import MaskedWeight
-from runners.sparsity.registry import Registry
 
 __all__ = ["METHODS", "Method"]
 

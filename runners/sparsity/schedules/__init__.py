@@ -1,6 +1,6 @@
 """When weights are removed, one schedule a file; a new one is one new file in this folder."""
 
-from runners.sparsity.registry import load_parts
+from runners.registry import load_parts
 from runners.sparsity.schedules.base import SCHEDULES, Schedule
 from runners.sparsity.schedules.polynomial import Polynomial
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from runners.sparsity.registry import Registry
+from runners.registry import Registry
 
 __all__ = ["SCHEDULES", "Schedule"]
 

@@ -1,7 +1,7 @@
 """Which weights can be removed together, one structure a file; a new one is one new file in this folder."""
 
 from bayes_scaling.runs import InputError
-from runners.sparsity.registry import load_parts
+from runners.registry import load_parts
 from runners.sparsity.structures.base import STRUCTURES, TOLERANCE, Structure, register
 from runners.sparsity.structures.n_of_m import NofM
 from runners.sparsity.structures.unstructured import Unstructured

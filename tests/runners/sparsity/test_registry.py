@@ -37,7 +37,7 @@ def test_unknown_settings_are_told_the_known_ones():
 
 
 def test_a_file_in_the_folder_is_all_that_a_part_takes(tmp_path, monkeypatch):
-    from runners.sparsity.registry import load_parts
+    from runners.registry import load_parts
     from runners.sparsity.schedules.base import SCHEDULES
 
     monkeypatch.setattr(SCHEDULES, "_parts", dict(SCHEDULES._parts))

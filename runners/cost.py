@@ -1,0 +1,47 @@
+"""What a run will cost, known before it is trained."""
+
+import functools
+
+from runners.config import RunConfig
+from runners.models.flops import FORWARD_BACKWARD
+from runners.sparsity.schedules import Schedule
+
+__all__ = ["planned_flops", "units_of_work", "work"]
+
+POINTS = 400
+"""Steps at which the density of a run is looked at."""
+
+
+def planned_flops(config: RunConfig) -> float:
+    """Training FLOPs of the blocks, summed over the schedule's density: what the record's ``train_flops`` will be.
+
+    The schedule is averaged over a grid of steps, so the figure is within about 1 % of that of the run.
+    """
+    density = 1 - config.sparsity * _mean_ramp(config.pruning_schedule, config.steps)
+    data = config.steps * config.units_per_step
+    return FORWARD_BACKWARD * config.shape.block_weights * density * positions(config) * data
+
+
+@functools.cache
+def _mean_ramp(schedule: Schedule, steps: int) -> float:
+    """The share of the final sparsity in force, averaged over a run."""
+    return sum(schedule.ramp(round((i + 0.5) / POINTS * steps), steps) for i in range(POINTS)) / POINTS
+
+
+def positions(config: RunConfig) -> int:
+    """Positions of one unit of data: 1 for a token, the patches of an image."""
+    return 1 if config.modality == "language" else (config.image_size // config.patch_size) ** 2
+
+
+def units_of_work(config: RunConfig) -> float:
+    """Units of data that a run goes through, those of the held-out loss (a third of the cost) included."""
+    heldout = config.heldout_items * (config.context if config.modality == "language" else 1)
+    return config.steps * config.units_per_step + heldout / 3
+
+
+def work(config: RunConfig) -> float:
+    """Relative cost of a run as it is trained: masks on dense matrices, so by total and not by non-zero weights."""
+    # Matrices, what grows with the width (activations, embeddings, attention), and the rest; weighed as measured on
+    # one CPU core.
+    per_position = config.shape.block_weights + 2400 * config.shape.width + 50_000
+    return units_of_work(config) * positions(config) * per_position
