@@ -4,8 +4,8 @@
     python benchmarks/sweep_engine.py --parts rate [--seeds 8] [--steps 400]
 
 ``coordinator``: a plan of many runs whose training is left out, on a store in a folder: records are written, but
-nothing is trained. Timed are reading the plan, the sweep itself less the writing of records, and a second sweep that finds all
-of them done, each as seconds a run and as a share of a run of one minute.
+nothing is trained. Timed are reading the plan, the sweep itself less the writing of records, and a second sweep that
+finds all of them done, each as seconds a run and as a share of a run of one minute.
 
 ``rate``: the same plan of small runs by one process after the other, by worker processes, as ensembles in one process
 and in two, and by Ray on a local cluster, each on a fresh store; runs per hour without and with what it takes to start
