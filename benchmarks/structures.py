@@ -1,0 +1,183 @@
+"""What the sweep over structures says: costs of patterns, what pooling buys, and whether a pretrained start pays.
+
+    python benchmarks/structures.py [--runs STORE_OR_NAME] [--out FOLDER] [--parts pairs,pooling,pretrained,pictures]
+
+Prints the tables of docs/structures.md and draws its pictures. Everything is worked out from the run table alone.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pymc_extras.prior import Prior
+
+import bayes_scaling as bs
+from bayes_scaling import laws
+from bayes_scaling.validate.predictions import predictions_of
+from bayes_scaling.validate.result import scores_of
+
+SIBLINGS = {"2:4": ("unstructured", 0.5), "1:4": ("unstructured", 0.75), "2:8": ("unstructured", 0.75)}
+"""The unstructured runs that a pattern is compared with: as many zeros."""
+
+CELL = ["modality", "strategy", "nonzero_params", "data_seen", "seed"]
+PROB = 0.89
+FOLDS = 8
+
+
+def load(source: str) -> xr.Dataset:
+    known = source in bs.datasets.names()
+    runs = bs.datasets.load(source) if known else bs.load_runs(source)
+    return runs.isel(run=np.isfinite(runs["loss"].to_numpy()))
+
+
+def frame_of(runs: xr.Dataset) -> pd.DataFrame:
+    frame = runs.reset_coords().to_dataframe()
+    return frame.assign(log_loss=np.log(frame["loss"]))
+
+
+# --- pairs: runs that differ in one thing alone ----------------------------------------------------------------------
+
+
+def pairs(one: pd.DataFrame, other: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
+    both = one[[*cell, "log_loss"]].merge(other[[*cell, "log_loss"]], on=cell, suffixes=("", "_other"))
+    return both.assign(difference=both["log_loss"] - both["log_loss_other"])
+
+
+def summary(differences: pd.Series) -> str:
+    mean, error = differences.mean(), differences.std(ddof=1) / np.sqrt(len(differences))
+    reach = 1.6 * error  # 89 %
+    return f"{mean:+.4f} [{mean - reach:+.4f}, {mean + reach:+.4f}]"
+
+
+def of_kind(frame: pd.DataFrame, structure: str, sparsity: float) -> pd.DataFrame:
+    return frame[(frame["structure"] == structure) & np.isclose(frame["sparsity"], sparsity, atol=0.01)]
+
+
+def print_pairs(frame: pd.DataFrame) -> None:
+    print("\n| modality | comparison | pairs | difference of log loss | per factor of e in N | in D |")
+    print("|---|---|---|---|---|---|")
+    scratch = frame[frame["strategy"] == "scratch"]
+    comparisons = [(f"{s} against unstructured", s, kind) for s, kind in SIBLINGS.items()]
+    comparisons += [("1:4 against 2:8", "1:4", ("2:8", 0.75))]
+    for modality, mine in scratch.groupby("modality"):
+        for name, structure, (other, sparsity) in comparisons:
+            found = pairs(of_kind(mine, structure, sparsity), of_kind(mine, other, sparsity), CELL)
+            trends = [trend(found, axis) for axis in ("nonzero_params", "data_seen")]
+            print(
+                f"| {modality} | {name} | {len(found)} | {summary(found['difference'])} | {trends[0]} | {trends[1]} |"
+            )
+
+
+def trend(found: pd.DataFrame, axis: str) -> str:
+    """How a difference changes with the logarithm of an axis, the other one held, with a standard error."""
+    x = np.column_stack([np.ones(len(found)), *(np.log(found[a]) for a in ("nonzero_params", "data_seen"))])
+    coefficients, residual, *_ = np.linalg.lstsq(x, found["difference"], rcond=None)
+    variance = float(residual[0]) / max(len(found) - 3, 1) if len(residual) else np.nan
+    errors = np.sqrt(variance * np.diag(np.linalg.pinv(x.T @ x)))
+    at = 1 if axis == "nonzero_params" else 2
+    return f"{coefficients[at]:+.4f} ± {errors[at]:.4f}"
+
+
+# --- pooling: what the hierarchy buys --------------------------------------------------------------------------------
+
+VARIANTS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], dict[str, Any] | None]] = {
+    "hierarchical": (lambda runs: runs, None),
+    # As wide as the hierarchy's own, groups and population together, but without sharing anything.
+    "unpooled": (
+        lambda runs: runs,
+        {
+            "b_N": Prior("LogNormal", mu=np.log(0.3), sigma=0.72),
+            "b_D": Prior("LogNormal", mu=np.log(0.3), sigma=0.72),
+            "b_S": Prior("LogNormal", mu=np.log(0.9), sigma=0.64),
+            "floor": Prior("LogitNormal", mu=0.41, sigma=1.0),
+        },
+    ),
+    "pooled": (lambda runs: one_structure(runs), None),
+}
+
+
+def one_structure(runs: xr.Dataset) -> xr.Dataset:
+    """All sparse runs as if they had one structure."""
+    structure = runs["structure"].to_numpy().astype(object)
+    structure[structure != "dense"] = "unstructured"
+    return runs.assign(structure=("run", structure.astype(str)))
+
+
+def parts(runs: xr.Dataset, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """What is held out: cells in random folds, then every pattern of every modality."""
+    frame = frame_of(runs)
+    cells = frame.groupby(["modality", "structure", frame["sparsity"].round(3), "nonzero_params", "data_seen"]).ngroup()
+    fold = rng.permutation(np.arange(cells.max() + 1) % FOLDS)[cells.to_numpy()]
+    sparse = frame["structure"].to_numpy() != "dense"
+    for number in range(FOLDS):
+        yield "cells", (fold == number) & sparse
+    for modality in sorted(set(frame["modality"])):
+        for structure in SIBLINGS:
+            mine = (frame["modality"] == modality) & (frame["structure"] == structure)
+            yield "a structure of one modality", mine.to_numpy()
+
+
+def print_pooling(runs: xr.Dataset, law: str) -> None:
+    runs = runs.isel(run=runs["strategy"].to_numpy() == "scratch")
+    rows = []
+    for what, held in parts(runs, np.random.default_rng(0)):
+        for name, (change, prior) in VARIANTS.items():
+            changed = change(runs)
+            kept, out = (bs.load_runs(changed.isel(run=mask)) for mask in (~held, held))
+            found, fit, _ = predictions_of(kept, out, laws.get(law), prob=PROB, seed=0, prior=prior)
+            rows.append((what, name, found, fit))
+            print(what, name, fit, flush=True)
+    print("\n| held out | pooling | runs | coverage | width | CRPS | interval score | bias |")
+    print("|---|---|---|---|---|---|---|---|")
+    for what in dict.fromkeys(row[0] for row in rows):
+        for name in VARIANTS:
+            mine = xr.concat([found for w, n, found, _ in rows if (w, n) == (what, name)], "run")
+            score = scores_of(mine, PROB)[-1]
+            print(
+                f"| {what} | {name} | {score.runs} | {score.coverage:.2f} | {score.width:.3f} | {score.crps:.4f} | "
+                f"{score.interval_score:.3f} | {score.bias:+.4f} |"
+            )
+
+
+# --- pretrained starts -----------------------------------------------------------------------------------------------
+
+
+def print_pretrained(frame: pd.DataFrame) -> None:
+    print("\n| modality | kind | pairs | pretrained less scratch, same sparse phase |")
+    print("|---|---|---|---|")
+    cell = [name for name in CELL if name != "strategy"]
+    for modality, mine in frame.groupby("modality"):
+        both = {strategy: mine[mine["strategy"] == strategy] for strategy in ("pretrained", "scratch")}
+        for structure, sparsity in [("unstructured", 0.5), ("unstructured", 0.75), ("unstructured", 0.875)] + [
+            (structure, sparsity) for structure, (_, sparsity) in SIBLINGS.items()
+        ]:
+            one, other = (of_kind(both[strategy], structure, sparsity) for strategy in ("pretrained", "scratch"))
+            found = pairs(one, other, cell)
+            for data, each in found.groupby("data_seen"):
+                kind = f"{structure} {sparsity:g} | D = {data:,.0f}: {len(each)}"
+                print(f"| {modality} | {kind} | {summary(each['difference'])} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", default="structures")
+    parser.add_argument("--law", default="sparse")
+    parser.add_argument("--out", type=Path, default=Path("structures"))
+    parser.add_argument("--parts", default="pairs,pooling,pretrained,pictures")
+    args = parser.parse_args()
+    runs = load(args.runs)
+    frame = frame_of(runs)
+    if "pairs" in args.parts:
+        print_pairs(frame)
+    if "pooling" in args.parts:
+        print_pooling(runs, args.law)
+    if "pretrained" in args.parts:
+        print_pretrained(frame)
+
+
+if __name__ == "__main__":
+    main()
