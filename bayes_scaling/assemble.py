@@ -114,8 +114,10 @@ def assemble(
     others = {name: value for name, value in quantities.items() if name in law.priors and name not in reported}
     everything = xr.Dataset(coefficients | others)
     everything = everything.transpose(*sample, *design.cell_dims, missing_dims="ignore")
-    known = everything.isel(structure=slice(-1)).assign_coords(structure=list(design.structure))
-    unseen = everything[[name for name, c in law.coefficients.items() if "structure" in c.over]].isel(structure=-1)
+    # A law of dense models has nothing that varies with the structure; the coordinate is there all the same.
+    known = everything.isel(structure=slice(-1), missing_dims="ignore").assign_coords(structure=list(design.structure))
+    by_structure = [name for name in everything if "structure" in everything[name].dims and name in law.coefficients]
+    unseen = everything[by_structure].isel(structure=-1, missing_dims="ignore")
     posterior = known.assign(reported | {"sigma": sigma} | populations)
     posterior = posterior.assign_coords(chain=np.arange(sigma.sizes["chain"]), draw=np.arange(sigma.sizes["draw"]))
     for name, coefficient in law.coefficients.items():

@@ -39,7 +39,7 @@ def resampled(misfit: Misfit, point: np.ndarray, kind: Kind, draws: int, rng: np
         for _ in range(draws):
             yield replace(misfit, observed=fitted + rng.choice(noise, noise.size))
         return
-    stratum = np.where(misfit.columns[0] > 0, misfit.cell_of_run, -1)
+    stratum = np.where(misfit.columns["sparsity"] > 0, misfit.cell_of_run, -1)
     members = [np.flatnonzero(stratum == level) for level in np.unique(stratum)]
     for _ in range(draws):
         drawn = np.concatenate([rng.choice(each, each.size) for each in members])

@@ -85,7 +85,8 @@ def compiled_model(law: Law, design: Design, build: Callable[[], Any]) -> Compil
     build : callable
         Makes the ``pymc.Model`` where no code for it is known yet.
     """
-    shape = (len(design.modality), len(design.cells), design.pretrained)
+    further = tuple(name for name in law.reads if name in design.runs)
+    shape = (len(design.modality), len(design.cells), design.pretrained, *further)
     key = _digest(type(law).__module__, type(law).__qualname__, repr(_kinds(law)), repr(shape))
     if key not in _KNOWN:
         # The source of a law from elsewhere may lean on anything: its code is looked up by its graph instead.

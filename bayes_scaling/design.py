@@ -11,7 +11,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.hierarchy import Population, pool
 from bayes_scaling.laws.base import Grouped, Law, Pooled
 
-__all__ = ["FEWEST_RUNS", "Design", "design_of", "grouped", "log_loss_se"]
+__all__ = ["FEWEST_RUNS", "Design", "columns_of", "design_of", "grouped", "log_loss_se"]
 
 FEWEST_RUNS = 8
 """One more than the coefficients of one modality and structure."""
@@ -41,8 +41,8 @@ class Design:
     rough_log_loss : ndarray, shape (modality,)
         Median log loss of each modality.
     runs : dict of ndarray, shape (run,)
-        ``sparsity``, and relative to the reference point ``nonzero_params``, ``data_seen`` and ``pretrain_data``;
-        ``log_loss`` and ``log_loss_se``.
+        ``sparsity``, and relative to the reference point ``nonzero_params``, ``data_seen`` and ``pretrain_data``; what
+        a law reads besides; ``log_loss`` and ``log_loss_se``.
     """
 
     modality: tuple[str, ...]
@@ -120,20 +120,24 @@ def log_loss_se(runs: xr.Dataset, loss: np.ndarray) -> np.ndarray:
     return np.broadcast_to(stated / loss, loss.shape).astype(float)
 
 
-def design_of(runs: xr.Dataset) -> Design:
+def design_of(runs: xr.Dataset, law: Law | None = None) -> Design:
     """The design of finished runs.
 
     Parameters
     ----------
     runs : xarray.Dataset
         A validated run table with dimension ``run``, without diverged runs.
+    law : Law, optional
+        Whose further columns the design shall have.
 
     Raises
     ------
     InputError
-        If there are fewer than `FEWEST_RUNS` runs or more than `MOST_GROUPS` modalities, or a pretrained run does not
-        say its pretraining data.
+        If there are fewer than `FEWEST_RUNS` runs or more than `MOST_GROUPS` modalities, a pretrained run does not
+        say its pretraining data, or the law is not about these runs or misses a column.
     """
+    if law is not None:
+        law.check(runs)
     if runs.sizes["run"] < FEWEST_RUNS:
         raise InputError(
             f"{runs.attrs.get('source', 'the run table')} has {runs.sizes['run']} finished runs, "
@@ -186,11 +190,57 @@ def design_of(runs: xr.Dataset) -> Design:
             "nonzero_params": nonzero_params / reference["nonzero_params"][m],
             "data_seen": data_seen / reference["data_seen"][m],
             "pretrain_data": pretrain_data(runs) / reference["data_seen"][m],
+            **_further(runs, law, reference, m),
             "log_loss": log_loss,
             "log_loss_se": log_loss_se(runs, runs["loss"].to_numpy()),
         },
         **reference,
     )
+
+
+def columns_of(runs: xr.Dataset, law: Law) -> dict[str, np.ndarray]:
+    """What a law's formula takes at each run, in physical units, by name.
+
+    Raises
+    ------
+    InputError
+        If runs lack a column that the law reads, or a pretrained run does not say its pretraining data.
+    """
+    plain = {name: runs[name].to_numpy().astype(float) for name in ("sparsity", "nonzero_params", "data_seen")}
+    found = plain | {"pretrain_data": pretrain_data(runs)}
+    for name, read in law.reads.items():
+        if name not in runs and read.absent is None:
+            continue
+        stand_in = found[read.absent] if read.absent else None
+        if name not in runs and stand_in is None:
+            raise InputError(
+                f"law {law.name!r} reads the columns {', '.join(map(repr, law.reads))}, and "
+                f"{runs.attrs.get('source', 'the run table')} has no {name!r}"
+            )
+        values = runs[name].to_numpy().astype(float) if name in runs else np.full(runs.sizes["run"], np.nan)
+        missing = ~np.isfinite(values)
+        if missing.any() and stand_in is None:
+            run_id = runs["run_id"].to_numpy()[missing][0]
+            raise InputError(
+                f"{runs.attrs.get('source', 'the run table')}: run {run_id!r} has no {name!r}, which law "
+                f"{law.name!r} reads"
+            )
+        found[name] = values if stand_in is None else np.where(missing, stand_in, values)
+    return found
+
+
+def _further(
+    runs: xr.Dataset, law: Law | None, reference: Mapping[str, np.ndarray], modality: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What a law reads beside the usual columns, relative to the reference point."""
+    if law is None or not law.reads:
+        return {}
+    found = columns_of(runs, law)
+    return {
+        name: found[name] if read.per == "one" else found[name] / reference[read.per][modality]
+        for name, read in law.reads.items()
+        if name in found
+    }
 
 
 def grouped(runs: xr.Dataset, group: str) -> xr.Dataset:

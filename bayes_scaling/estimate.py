@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.design import Design, pretrain_data
+from bayes_scaling.design import Design, columns_of
 from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Grouped, Law
 from bayes_scaling.misfit import Misfit
@@ -82,9 +82,8 @@ def expected_loss(law: Law, coefficients: xr.Dataset, runs: xr.Dataset) -> xr.Da
             raise InputError(f"{dim} {strangers[0]!r} is not among the coefficients, which have {', '.join(known)}")
     at = coefficients.sel({dim: xr.DataArray(names, dims="run") for dim, names in labels.items()})
     at = at.drop_vars(list(labels))
-    columns = [xr.DataArray(runs[name].to_numpy(), dims="run") for name in ("sparsity", "nonzero_params", "data_seen")]
-    before = xr.DataArray(pretrain_data(runs), dims="run")
-    loss: xr.DataArray = law.loss(*columns, before, **{str(name): values for name, values in at.data_vars.items()})
+    columns = {name: xr.DataArray(values, dims="run") for name, values in columns_of(runs, law).items()}
+    loss: xr.DataArray = law.loss(**columns, **{str(name): values for name, values in at.data_vars.items()})
     return loss.transpose("draw", "run", missing_dims="ignore")
 
 
@@ -145,7 +144,7 @@ def design_notes(
                     about | {"quantities": ", ".join(flat)},
                 )
             )
-    sparse = [misfit.modality for misfit in misfits if misfit.columns[0].any()]
+    sparse = [misfit.modality for misfit in misfits if misfit.columns["sparsity"].any()]
     return [*notes, *unseen_notes(runs, itertools.product(sparse, design.structure, design.strategy))]
 
 

@@ -118,7 +118,7 @@ def fit(
     table = load_runs(grouped(load_runs(runs), group))
     failed = diverged(table)
     finished = table.isel(run=np.flatnonzero(~failed.to_numpy()))
-    design = design_of(finished)
+    design = design_of(finished, known_law)
     settings: dict[str, Any] = {"seed": seed, "draws": draws, "chains": chains, "group": group}
     settings |= {"discrepancy": discrepancy} | ({"prior": as_json(own)} if own else {})
 
@@ -136,7 +136,7 @@ def fit(
         posterior.attrs |= {"settings": json.dumps(settings), "versions": json.dumps(_versions())}
         few.attrs |= posterior.attrs
         progress.say("looking for what the law misses")
-        about_runs = [*read_notes(table.attrs), *design_notes(design, finished)]
+        about_runs = [*read_notes(table.attrs), *design_notes(design, finished, known_law)]
         write_notes(posterior.attrs, [*about_runs, *gate_notes(found), *review(few)])
     return posterior
 

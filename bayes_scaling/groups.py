@@ -48,8 +48,9 @@ def coefficients(
     law = law_of(posterior)
     known = draws[[name for name in law.coefficients if name in draws]]
     unseen = posterior[UNSEEN].to_dataset()
-    # The structure that no run had comes last, so that every unknown name can point at it.
-    extended = xr.concat([known.drop_vars("structure"), unseen], dim="structure", data_vars="minimal", coords="minimal")
+    extended = known.drop_vars("structure", errors="ignore")
+    if "structure" in extended.dims:  # the one that no run had comes last, so that every unknown name can point at it
+        extended = xr.concat([extended, unseen], dim="structure", data_vars="minimal", coords="minimal")
     levels = {
         "modality": draws["modality"].to_numpy().tolist(),
         "structure": draws["structure"].to_numpy().tolist(),
@@ -96,7 +97,9 @@ def names_of(posterior: xr.DataTree, dim: str, asked: str | Sequence[str] | None
 
 
 def unseen_notes(posterior: xr.DataTree, pairs: Iterable[tuple[str, str]]) -> list[Note]:
-    """A note for each pair of modality and structure that had no sparse runs."""
+    """A note for each pair of modality and structure that had no sparse runs, where the law tells structures apart."""
+    if not any("structure" in coefficient.over for coefficient in law_of(posterior).coefficients.values()):
+        return []
     runs = posterior["constant_data"].to_dataset()
     sparse = runs["sparsity"].to_numpy() > 0
     columns = (runs[name].to_numpy()[sparse].tolist() for name in ("modality", "structure"))

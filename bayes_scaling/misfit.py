@@ -47,7 +47,7 @@ class Misfit:
         Modality, structure and strategy of the modality's cells.
     cell_of_run : ndarray of int, shape (run,)
         Rows of ``cells``.
-    columns : tuple of ndarray, each of shape (run,)
+    columns : dict of ndarray, each of shape (run,)
         What the law's formula takes: sparsity, and size and data relative to the reference point.
     rough_loss : float
         Median loss of the runs.
@@ -66,7 +66,7 @@ class Misfit:
     priors: Mapping[str, Prior]
     cells: np.ndarray
     cell_of_run: np.ndarray
-    columns: tuple[np.ndarray, ...]
+    columns: Mapping[str, np.ndarray]
     rough_loss: float
     observed: np.ndarray
     on_log: bool
@@ -151,7 +151,7 @@ class Misfit:
             name: value[..., self.cell_of_run] if name in per_cell else value
             for name, value in self.quantities(points).items()
         }
-        return self.law.loss(*self.columns, **self.law.from_shares(**at_runs))
+        return self.law.loss(**self.columns, **self.law.from_shares(**at_runs))
 
     def residuals(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fitted minus observed, shape (run,), and its derivatives, shape (coordinate, run)."""
@@ -266,7 +266,7 @@ def misfit_of(law: Law, design: Design, modality: int, *, on_log: bool, delta: f
         priors={n: p for n, p in law.priors.items() if not isinstance(p, Grouped) or n in active},
         cells=design.cells[cells],
         cell_of_run=cell_of_run,
-        columns=tuple(design.runs[c][mine] for c in ("sparsity", "nonzero_params", "data_seen", "pretrain_data")),
+        columns={c: values[mine] for c, values in design.runs.items() if not c.startswith("log_loss")},
         rough_loss=float(np.exp(design.rough_log_loss[modality])),
         observed=log_loss if on_log else np.exp(log_loss),
         on_log=on_log,

@@ -42,13 +42,14 @@ def build_model(law: Law, design: Design) -> pm.Model:
         per modality or cell, and ``sigma`` per modality; a quantity whose prior allows a part only of what it may be
         goes by its own name. Observed: log loss per run.
     """
+    dims = _DIMS | dict.fromkeys(law.reads, "run")
     coords = {
         "modality": list(design.modality),
         "cell": np.arange(len(design.cells)),
         "run": np.arange(len(design.cell_of_run)),
     }
     with pm.Model(coords=coords) as model:
-        x = {name: pm.Data(name, values, dims=_DIMS.get(name)) for name, values in inputs(law, design).items()}
+        x = {name: pm.Data(name, values, dims=dims.get(name)) for name, values in inputs(law, design).items()}
         cell_of_run, modality_of_cell = x["cell_of_run"], x["modality_of_cell"]
 
         quantities: dict[str, Any] = {}
@@ -85,7 +86,8 @@ def build_model(law: Law, design: Design) -> pm.Model:
 
         quantities.pop("sigma", None)
         coefficients = {name: value[cell_of_run] for name, value in law.from_shares(**quantities).items()}
-        columns = {name: x[name] for name in ("sparsity", "nonzero_params", "data_seen", "pretrain_data") if name in x}
+        usual = ("sparsity", "nonzero_params", "data_seen", "pretrain_data")
+        columns = {name: x[name] for name in (*usual, *law.reads) if name in x}
         loss = law.loss(**columns, **coefficients)
         sigma = by_modality.get("sigma")
         if sigma is None:

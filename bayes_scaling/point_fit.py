@@ -304,7 +304,7 @@ def point_fit(
     known_law = laws.get(law)
     table = load_runs(grouped(load_runs(runs), group))
     finished = table.isel(run=np.flatnonzero(~diverged(table).to_numpy()))
-    design = design_of(finished)
+    design = design_of(finished, known_law)
     turn = np.inf if objective == "squared" else DELTA[on] if delta is None else delta
     misfits = [misfit_of(known_law, design, i, on_log=on == "log", delta=turn) for i in range(len(design.modality))]
 

@@ -97,7 +97,7 @@ def _prior_of(tree: xr.DataTree) -> xr.DataTree:
     prior = prior.isel(draw=slice(every - 1, None, every))
     # Nobody is asked for a structure that no run had, so any will do in its place.
     by_structure = [name for name in law_of(tree).coefficients if name in prior and "structure" in prior[name].dims]
-    unseen = prior[by_structure].isel(structure=0, drop=True)
+    unseen = prior[by_structure].isel(structure=0, drop=True, missing_dims="ignore")
     constant = tree["constant_data"].to_dataset()
     found = xr.DataTree.from_dict({"posterior": prior, UNSEEN: unseen, "constant_data": constant})
     found.attrs = dict(tree.attrs)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.design import grouped, log_loss_se, pretrain_data
+from bayes_scaling.design import columns_of, grouped, log_loss_se
 from bayes_scaling.discrepancy import at_runs
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
@@ -136,9 +136,9 @@ def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
 def expected_loss(posterior: xr.DataTree, runs: xr.Dataset) -> xr.DataArray:
     """The law at each run of a validated table, and what it may miss there, over (``chain``, ``draw``, ``run``)."""
     at = coefficients(posterior, *(_labels(runs, name) for name in ("modality", "structure", "strategy")))
-    columns = [xr.DataArray(runs[name].to_numpy(), dims="run") for name in ("sparsity", "nonzero_params", "data_seen")]
-    before = xr.DataArray(pretrain_data(runs), dims="run")
-    loss = law_of(posterior).loss(*columns, before, **at).transpose("chain", "draw", "run")
+    law = law_of(posterior)
+    columns = {name: xr.DataArray(values, dims="run") for name, values in columns_of(runs, law).items()}
+    loss = law.loss(**columns, **at).transpose("chain", "draw", "run")
     where = ("modality", "structure", "nonzero_params", "data_seen", "sparsity")
     return loss * np.exp(at_runs(posterior, {name: runs[name].to_numpy() for name in where}))
 

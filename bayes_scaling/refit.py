@@ -71,7 +71,7 @@ def refit(
         As `posterior_of` makes it. The attribute ``diagnostics`` is JSON with ``method`` ("importance" or "nuts"),
         ``khat`` and ``ess``, both of importance sampling.
     """
-    design = design_of(runs)
+    design = design_of(runs, law)
     own = stated(prior, law)
     known = {} if known is None else known
     for part in [laws.get(name) for name in law.parts] or [law]:

@@ -198,6 +198,9 @@ def zoom(
 def sparsity_notes(case: Case, action: float, best: xr.DataArray, why_dense: str) -> list[Note]:
     """A note where the recommended sparsity lies at an end of those allowed, given the draws' own optima."""
     allowed = case.largest
+    if not case.law.prunes:
+        said = f"Law {case.law.name!r} says nothing of sparse models, so a dense one is all that can be recommended."
+        return [Note("law_of_dense_models", "info", said)]
     if case.fixed is not None and case.fixed > allowed:
         return [
             Note(

@@ -172,6 +172,9 @@ def optima(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """The optimum of each draw for one structure, and whether it is one of several local minima."""
     question = replace(question, cost=question.cost.for_structure(structure))
+    if not law.prunes:
+        best = 0.0 * question.loss(law, at, 0.0)
+        return best, xr.zeros_like(best, dtype=bool)
     fixed = pattern_sparsity(structure)
     if fixed is not None:
         best = xr.where(question.loss(law, at, fixed) < question.loss(law, at, 0.0), fixed, 0.0)

@@ -1,9 +1,14 @@
 """Laws by name; a new law is one file with a class that is registered here or by its user."""
 
 from bayes_scaling.errors import InputError
+from bayes_scaling.laws.average import Average
 from bayes_scaling.laws.base import Law
+from bayes_scaling.laws.constrained import DataConstrained
 from bayes_scaling.laws.coupled import Coupled
 from bayes_scaling.laws.default import Default
+from bayes_scaling.laws.dense import Dense, DenseCoupled
+from bayes_scaling.laws.kaplan import Kaplan
+from bayes_scaling.laws.power import Power
 from bayes_scaling.laws.sparse import Sparse
 
 __all__ = ["get", "names", "register"]
@@ -46,6 +51,5 @@ def names() -> list[str]:
     return sorted(_LAWS)
 
 
-register(Sparse)
-register(Coupled)
-register(Default)
+for _law in (Sparse, Coupled, Default, Power, Average, Dense, DenseCoupled, Kaplan, DataConstrained):
+    register(_law)

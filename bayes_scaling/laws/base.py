@@ -13,6 +13,7 @@ __all__ = [
     "Pooled",
     "Prior",
     "Published",
+    "Read",
     "Rough",
     "Shares",
     "broken_name",
@@ -171,6 +172,23 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Read:
+    """A column of the runs that a law reads beside sparsity, size and data.
+
+    Parameters
+    ----------
+    per : {"data_seen", "nonzero_params", "one"}
+        What it is measured in, so that a model's copy of it is relative to the reference point.
+    absent : str, optional
+        The column that stands in for it where runs do not have it; None where the formula does without. Empty where
+        runs must have it.
+    """
+
+    per: Literal["data_seen", "nonzero_params", "one"]
+    absent: str | None = ""
+
+
+@dataclass(frozen=True)
 class Law:
     """Base of all laws; one subclass a file, with the members below filled in.
 
@@ -190,7 +208,28 @@ class Law:
     nested: ClassVar[Mapping[str, float]] = {}
     """Coefficients that make a part that lacks them a case of this law."""
 
+    prunes: ClassVar[bool] = True
+    """Whether it says anything of sparse models."""
+
+    reads: ClassVar[Mapping[str, Read]] = {}
+    """Columns that `loss` takes by name beside sparsity, size, data and pretraining data. Questions that nobody has
+    trained leave them out, so each has a default there that means the ordinary case."""
+
     priors: Mapping[str, Prior] = field(default_factory=dict)
+
+    def check(self, runs: Any) -> None:
+        """Refuse runs that the law is not about.
+
+        Parameters
+        ----------
+        runs : Dataset
+            A validated run table.
+
+        Raises
+        ------
+        InputError
+            In one sentence, with the column and what was found.
+        """
 
     def from_shares(self, *, nonzero_params: Any = 1.0, data_seen: Any = 1.0, **quantities: Any) -> dict[str, Any]:
         """Coefficients from the quantities that have priors, for a reference point in the units asked for."""

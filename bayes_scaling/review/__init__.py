@@ -59,7 +59,7 @@ def _review(posterior: xr.DataTree) -> list[Note]:
     runs = table.isel(run=np.flatnonzero(~diverged(table).to_numpy()))
     design = design_of(runs)
     seed = int(json.loads(posterior.attrs["settings"])["seed"])
-    notes = prior_notes(posterior, law_of(posterior), design, coverage_notes(design, runs))
+    notes = prior_notes(posterior, law_of(posterior), design, coverage_notes(design, runs, law_of(posterior)))
     for residuals in residuals_of(posterior, runs, seed):
         notes += misfit_notes(residuals)
         notes += outlier_notes(residuals)

@@ -88,7 +88,7 @@ def predictions_of(
     measured = log_loss_se(held, held["loss"].to_numpy())
     draws = {POSTERIOR: np.log(_by_sample(loss))}
     scores = {POSTERIOR: log_score(_by_sample(log_likelihood(posterior, held, measured)))}
-    notes = [*design_notes(design_of(kept), kept), *refit_notes(posterior), *read_notes(loss.attrs)]
+    notes = [*design_notes(design_of(kept), kept, law), *refit_notes(posterior), *read_notes(loss.attrs)]
     for method in against:
         draws[method], more = _bootstrap(kept, held, law, seed)
         notes += more

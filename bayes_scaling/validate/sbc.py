@@ -223,7 +223,9 @@ def _problem(
     if posterior is not None:
         _check_posterior(posterior, law, finished)
     known_law = given(known_law, stated(prior, known_law))
-    return Problem(known_law, design_of(finished), finished, kind, posterior, tuple(of), tuple(budgets), seed)
+    return Problem(
+        known_law, design_of(finished, known_law), finished, kind, posterior, tuple(of), tuple(budgets), seed
+    )
 
 
 def _check_posterior(posterior: xr.DataTree, law: str, runs: xr.Dataset) -> None:
