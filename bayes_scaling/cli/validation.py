@@ -62,8 +62,8 @@ def compare(
     law: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"One of: {', '.join(bs.laws.names())}; two or more, by repeating it. Unless said, all that mix no "
-            "others and the mixture that `fit` uses."
+            help=f"One of: {', '.join(bs.laws.names())}; two or more, by repeating it. Unless said, the mixture "
+            "that `fit` uses and the laws that it mixes."
         ),
     ] = None,
     by: By = "nonzero_params",

@@ -70,7 +70,7 @@ def compare(
     runs : Dataset, DataFrame, path or list of dict
         A run table, or anything that `load_runs` takes; diverged runs are set aside.
     laws : sequence of str, optional
-        Names of two laws or more. Unless said, all that mix no others, and the mixture that `fit` uses by itself.
+        Names of two laws or more. Unless said, the mixture that `fit` uses by itself and the laws that it mixes.
     by, levels, fraction
         Which runs are held out as the largest scale, as `holdout` takes them.
     folds : int
@@ -141,7 +141,7 @@ def compare(
 
 def _names(laws: Sequence[str] | None) -> list[str]:
     if laws is None:
-        return [*(name for name in known.names() if not known.get(name).parts), DEFAULT_LAW]
+        return [*known.get(DEFAULT_LAW).parts, DEFAULT_LAW]
     names = [laws] if isinstance(laws, str) else list(laws)
     for name in names:
         known.get(name)
