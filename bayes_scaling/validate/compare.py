@@ -141,7 +141,7 @@ def compare(
 
 def _names(laws: Sequence[str] | None) -> list[str]:
     if laws is None:
-        return [*known.get(DEFAULT_LAW).parts, DEFAULT_LAW]
+        return [*sorted(known.get(DEFAULT_LAW).parts), DEFAULT_LAW]
     names = [laws] if isinstance(laws, str) else list(laws)
     for name in names:
         known.get(name)

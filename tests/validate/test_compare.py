@@ -165,7 +165,7 @@ def test_priors_go_to_the_laws_that_have_the_quantity():
 @pytest.mark.parametrize(
     ("laws", "settings", "words"),
     [
-        (["sparse"], {}, r"laws is \['sparse'\]; it takes two or more of coupled, sparse"),
+        (["sparse"], {}, r"laws is \['sparse'\]; it takes two or more of average, coupled"),
         ("sparse", {}, r"laws is \['sparse'\]; it takes two or more"),
         ([], {}, r"laws is \[\]; it takes two or more"),
         (["sparse", "sparse"], {}, r"laws has 'sparse' twice"),
