@@ -34,7 +34,7 @@ def interrupts_wait() -> Iterator[None]:
     ours = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
     def remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if _asked.is_set():
+        if _asked.is_set() and number == signal.SIGINT:  # a scheduler may repeat its SIGTERM and still wait
             raise KeyboardInterrupt
         _asked.set()
 
