@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from bayes_scaling.runs import InputError
 from runners.executors.base import EXECUTORS, Ended, Lost
+from runners.executors.reach import address_elsewhere
 from runners.interrupts import RunInterrupted
 from runners.job import Job, Outcome, train_job
 from runners.store import Store
@@ -36,14 +36,13 @@ class Local:
     @contextmanager
     def open(self, store: Store, workers: int | None, threads: int) -> Iterator["LocalCrew"]:
         """A crew of `workers` processes."""
-        if store.folder.path is None and str(store).startswith("memory:"):
-            raise InputError(f"the store {store} lies in this process's memory, which workers of their own cannot see")
+        address = address_elsewhere(store)
         gpus = torch.cuda.device_count()
         count = workers or gpus or max(1, (os.cpu_count() or 1) // threads)
         # Started fresh instead of forked: torch's threads and CUDA do not survive a fork.
         pool = ProcessPool(count, initializer=_end_with_parent, initargs=(os.getpid(),), context=get_context("spawn"))
         try:
-            yield LocalCrew(pool, str(store), count, gpus)
+            yield LocalCrew(pool, address, count, gpus)
         finally:
             pool.stop()
             pool.join()
