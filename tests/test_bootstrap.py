@@ -80,7 +80,7 @@ def test_a_quantity_that_ran_off_may_come_back():
 
 def test_resampled_runs_keep_every_cell(two):
     misfit, point = two._misfits[0], two._points[0]
-    cell = np.where(misfit.columns[0] > 0, misfit.cell_of_run, -1)
+    cell = np.where(misfit.columns["sparsity"] > 0, misfit.cell_of_run, -1)
     for again in resampled(misfit, point, "runs", 20, np.random.default_rng(0)):
         assert again.weight.sum() == misfit.weight.sum()
         for level in (-1, 0, 1):
