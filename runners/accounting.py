@@ -117,6 +117,9 @@ def record_of(
     data_seen = account.step * batches.units_per_step
     finite = math.isfinite(loss[0])
     before = {} if start is None else _of_start(start["row"])
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    frozen = any(not parameter.requires_grad for parameter in model.parameters())
+    weights = sum(part["total"] for part in counts.values())
     row = {
         "run_id": config.run_id,
         "modality": config.modality,
@@ -142,6 +145,8 @@ def record_of(
         "method": config.method if config.sparsity else "",
         "distribution": config.distribution if config.sparsity else "",
         "schedule": config.schedule if config.sparsity else "",
+        **({"power": config.power} if config.power != 1 else {}),
+        **({"trained_params": trained, "trained_share": trained / weights} if frozen else {}),
         "layers": config.shape.layers,
         "width": config.shape.width,
         "mlp_width": config.shape.mlp_width,

@@ -7,7 +7,6 @@ from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.models import Model
 from runners.sparsity import structures
-from runners.sparsity.masks import add_mask
 from runners.sparsity.sparsifier import Group, Sparsifier, embedding_sparsity
 
 __all__ = ["build_model", "build_optimizer", "build_sparsifier"]
@@ -27,20 +26,23 @@ def build_sparsifier(config: RunConfig, model: Model) -> Sparsifier:
     """Masks on everything that the run prunes, and what moves them; none on a dense model."""
     groups = []
     if config.sparsity > 0:
-        names = {module: name for name, module in model.named_modules()}
-        blocks = [add_mask(layer, names[layer]) for layer in model.block_layers()]
+        method, names = config.pruning_method, {module: name for name, module in model.named_modules()}
+        if method.trains_masks_alone:
+            model.requires_grad_(False)
+        blocks = [method.add_mask(layer, names[layer], config.power) for layer in model.block_layers()]
         structure = structures.parse(config.structure)
         groups.append(Group(blocks, config.sparsity, structure, config.pruning_distribution))
         if config.embedding_sparsity == "sqrt":
-            embeddings = [add_mask(layer, names[layer]) for layer in model.embedding_layers()]
+            embeddings = [method.add_mask(layer, names[layer], config.power) for layer in model.embedding_layers()]
             groups.append(Group(embeddings, embedding_sparsity(config.sparsity)))
     return Sparsifier(groups, config.pruning_schedule, config.steps, config.pruning_method)
 
 
 def build_optimizer(config: RunConfig, model: Model) -> torch.optim.AdamW:
-    """AdamW, without decay on norms; built when model and masks are where they train."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    norms = [p for p in model.parameters() if p.ndim == 1]
+    """AdamW, without decay on norms and on whatever is not trained; built when model and masks are where they train."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1]
+    norms = [p for p in trained if p.ndim == 1]
     return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": config.weight_decay}, {"params": norms, "weight_decay": 0.0}],
         betas=(config.beta1, config.beta2),

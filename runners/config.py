@@ -24,6 +24,15 @@ EMBEDDING_RULES = ("sqrt", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 FAMILY_OF = {"language": "decoder", "vision": "vit"}
 CORPUS_OF = {"language": "stdlib", "vision": "photographs"}
+METHOD_KNOBS = {
+    "every": "update_every",
+    "end": "update_end",
+    "fraction": "update_fraction",
+    "decay": "srste_decay",
+    "batches": "snip_batches",
+    "rank": "pst_rank",
+}
+"""Settings of methods, and the knobs that they are set by."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,20 @@ class RunConfig:
         AdamW's knobs (no decay on norms) and the largest gradient norm.
     method, distribution, schedule : str
         Which weights go, how many from each tensor, and when; see ``docs/sparsity.md``.
+    power : float
+        Of Powerpropagation, at least 1; 1 is off.
+    update_every : int
+        ``set`` and ``rigl``: steps between moves of connections.
+    update_end : float
+        ``set`` and ``rigl``: fraction of training at which moves end.
+    update_fraction : float
+        ``set`` and ``rigl``: share of the connections that moves at first; it falls to 0 along half a cosine.
+    srste_decay : float
+        ``srste``: pull of removed weights to zero, in [0, 1).
+    snip_batches : int
+        ``snip``: batches whose gradients are summed up, at most an epoch or as many as the run has; 0 means all these.
+    pst_rank : int
+        ``pst``: rank of what is trained for each matrix.
     prune_start, prune_end : float
         Where in training the schedule starts and ends, as fractions; ``one_shot`` prunes at `prune_start`.
     prune_power : float
@@ -148,6 +171,13 @@ class RunConfig:
     method: str = "magnitude"
     distribution: str = "uniform"
     schedule: str = "polynomial"
+    power: float = 1.0
+    update_every: int = 100
+    update_end: float = 0.75
+    update_fraction: float = 0.3
+    srste_decay: float = 2e-4
+    snip_batches: int = 0
+    pst_rank: int = 8
     prune_start: float = 0.25
     prune_end: float = 0.75
     prune_power: float = 3.0
@@ -161,8 +191,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         whole = ("nonzero_params", "data_seen", "layers", "context", "batch_size", "prune_every", "threads")
-        least = dict.fromkeys((*whole, "multiple_of", "image_size", "patch_size"), 1)
-        for name, smallest in {**least, "seed": 0, "heldout_items": 0, "limit": 0}.items():
+        least = dict.fromkeys((*whole, "multiple_of", "image_size", "patch_size", "update_every", "pst_rank"), 1)
+        least |= dict.fromkeys(("seed", "heldout_items", "limit", "snip_batches"), 0)
+        for name, smallest in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
                 raise InputError(f"{name} is {value!r}; a whole number of at least {smallest} is needed")
@@ -198,11 +229,26 @@ class RunConfig:
             )
         if self.pretrained is not None and self.sparsity == 0:
             raise InputError("pretrained is a start for sparse runs; sparsity above 0 is needed")
-        _ = self.pruning_schedule, self.pruning_method, self.pruning_distribution  # all three check themselves
+        self._check_method()
 
     def _resolve(self, name: str, value: object) -> None:
         if getattr(self, name) is None:
             object.__setattr__(self, name, value)
+
+    def _check_method(self) -> None:
+        """That the parts of sparse training go together; knobs that do nothing here make no other run of it."""
+        if not 1 <= self.power < math.inf:
+            raise InputError(f"power is {self.power!r}; a number of at least 1 is needed")
+        # Getting the parts checks their own settings.
+        method, schedule, _ = self.pruning_method, self.pruning_schedule, self.pruning_distribution
+        used = {field.name for field in fields(method)} if self.sparsity > 0 else set()
+        for setting, name in METHOD_KNOBS.items():
+            if setting not in used:
+                object.__setattr__(self, name, DEFAULTS[name])
+        if self.sparsity == 0:
+            object.__setattr__(self, "power", DEFAULTS["power"])
+        else:
+            method.check(schedule, structures.parse(self.structure), self.pretrained is not None, self.power)
 
     def _check_structure(self) -> None:
         if self.structure == "dense":
@@ -256,7 +302,9 @@ class RunConfig:
     @property
     def pruning_method(self) -> Method:
         """Which weights go."""
-        return methods.get(self.method)
+        knobs = {"seed": self.seed} | {setting: getattr(self, name) for setting, name in METHOD_KNOBS.items()}
+        known = {field.name for field in fields(methods.get(self.method))}
+        return methods.get(self.method, **{name: value for name, value in knobs.items() if name in known})
 
     @property
     def pruning_distribution(self) -> Distribution:
@@ -285,3 +333,6 @@ class RunConfig:
         digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode()).hexdigest()[:8]
         structure = self.structure.replace("block:", "block")  # the id is a file's name
         return f"n{self.nonzero_params}-d{self.data_seen}-{structure}-s{self.sparsity:g}-{self.seed}-{digest}"
+
+
+DEFAULTS = {knob.name: knob.default for knob in fields(RunConfig)}

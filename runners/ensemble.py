@@ -32,7 +32,7 @@ from runners.sparsity.sparsifier import Sparsifier
 from runners.stacked import StackedModel
 from runners.stacked_adamw import StackedAdamW
 from runners.store import Store
-from runners.train import batches_of
+from runners.train import batches_of, first_losses
 
 __all__ = ["AT_ONCE", "group", "run_ensemble"]
 
@@ -44,6 +44,7 @@ OF_THE_MEMBER = frozenset(
         *("seed", "pretrained", "learning_rate", "warmup", "decay", "cooldown", "final_learning_rate", "weight_decay"),
         *("sparsity", "structure", "method", "distribution", "embedding_sparsity"),
         *("schedule", "prune_start", "prune_end", "prune_power", "prune_every"),
+        *("update_every", "update_end", "update_fraction", "snip_batches"),
         # What these mean is in the shape and in the steps, which are compared.
         *("nonzero_params", "layers", "width", "scaling", "head_size", "activation", "data_seen"),
     }
@@ -65,7 +66,7 @@ def group(configs: Sequence[RunConfig], at_once: int = AT_ONCE) -> list[list[Run
     -------
     list of list of RunConfig
         Each of them an ensemble, as even in size as `at_once` allows; in the order of the first run of each kind. A
-        run that goes with no other is a group of its own.
+        run that goes with no other, or whose method cannot train in company, is a group of its own.
     """
     if at_once < 1:
         raise InputError(f"at_once is {at_once}; at least 1 is needed")
@@ -80,9 +81,16 @@ def group(configs: Sequence[RunConfig], at_once: int = AT_ONCE) -> list[list[Run
 
 
 def _kind(config: RunConfig) -> object:
-    """What the members of an ensemble have in common."""
+    """What the members of an ensemble have in common; for a run that has to train alone, its name."""
+    if not _stacks(config):
+        return config.run_id
     knobs = (getattr(config, knob.name) for knob in fields(config) if knob.name not in OF_THE_MEMBER)
     return config.shape, config.steps, *knobs
+
+
+def _stacks(config: RunConfig) -> bool:
+    """Whether the stacked model can do all that the run's method asks for."""
+    return config.sparsity == 0 or (config.pruning_method.stacks and config.power == 1)
 
 
 def run_ensemble(
@@ -128,6 +136,11 @@ def run_ensemble(
     """
     if len(kinds := group(configs, max(1, len(configs)))) != 1:
         raise InputError(f"configs are of {len(kinds)} kinds, which cannot train together; group() puts them in order")
+    if not _stacks(configs[0]):
+        raise InputError(
+            f"method {configs[0].method!r} with power {configs[0].power:g} cannot train in an ensemble; "
+            "runners.train.run trains it alone"
+        )
     began = time.perf_counter()
     store = None if store is None else Store(store)
     unique = {config.run_id: config for config in configs}
@@ -214,6 +227,8 @@ def _members(configs: Sequence[RunConfig], store: Store | None) -> list[_Member]
         model.to(device)
         optimizer = build_optimizer(config, model)
         account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device)
+        if account.step == 0:
+            sparsifier.start(first_losses(config, batches, model, device))
         members.append(_Member(config, batches, model, start, sparsifier, optimizer, account, device))
     return members
 

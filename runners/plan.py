@@ -26,6 +26,9 @@ WORDS = {"kind", "strategy", "pretrain_data", "where"}
 """What a plan may say beside the knobs of a run."""
 
 TABLES = (".csv", ".parquet", ".jsonl", ".ndjson", ".nc")
+OF_SPARSE_RUNS = ("method", "distribution", "schedule", "learning_rate")
+"""Settings of a pretrained run that its dense start does without."""
+
 OF_TABLES = (
     *("modality", "structure", "strategy", "sparsity", "nonzero_params", "data_seen", "pretrain_data", "seed"),
     "learning_rate",
@@ -227,12 +230,11 @@ def _start(knobs: dict[str, Any], pretrain_data: Any) -> RunConfig:
     """The dense run that a pretrained one starts from: the same shape, data and optimizer."""
     if pretrain_data is None:
         raise InputError("strategy 'pretrained' needs pretrain_data, the tokens or examples of the dense phase")
-    sparse = RunConfig(**knobs)
+    dense = {name: value for name, value in knobs.items() if name not in OF_SPARSE_RUNS}
+    sparse = RunConfig(**dense)  # of its shape; its method may insist on the start that is being made here
     if sparse.sparsity == 0:
         raise InputError("strategy 'pretrained' is a start for sparse runs; sparsity above 0 is needed")
-    dense = {**knobs, "sparsity": 0.0, "structure": "dense", "data_seen": pretrain_data}
-    for name in ("method", "distribution", "schedule", "learning_rate"):  # a dense run is the same whatever these say
-        dense.pop(name, None)
+    dense |= {"sparsity": 0.0, "structure": "dense", "data_seen": pretrain_data}
     start = RunConfig(**dense | {"nonzero_params": sparse.shape.block_weights})
     if start.shape != sparse.shape:
         raise InputError(

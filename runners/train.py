@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from bayes_scaling.runs import InputError
 from runners.accounting import CURVE_POINTS, Account, failed_record, flops_now, record_of
 from runners.build import build_model, build_optimizer, build_sparsifier
 from runners.config import RunConfig
+from runners.data.batches import Batches
 from runners.data.load import load_batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import cross_entropy, evaluate
@@ -105,6 +106,8 @@ def _train(
     if config.compiled or (config.compiled is None and device.type == "cuda"):
         compiled = torch.compile(model)  # type: ignore[assignment]
 
+    if account.step == 0:
+        sparsifier.start(first_losses(config, batches, model, device))
     per_unit, sparsity = flops_now(model)
     units, points, diverged = batches.units_per_step, max(1, config.steps // CURVE_POINTS), False
     clock = last_saved = time.perf_counter()
@@ -119,6 +122,7 @@ def _train(
             logits = compiled(inputs)
         loss = cross_entropy(logits, targets)
         loss.backward()
+        sparsifier.after_backward(account.step, optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -138,6 +142,7 @@ def _train(
         if stop_asked():
             raise RunInterrupted
     account.seconds += time.perf_counter() - clock
+    sparsifier.finish()
 
     heldout_loss = math.nan, math.nan
     if not diverged:
@@ -165,3 +170,16 @@ def batches_of(config: RunConfig) -> Any:
         task=config.task,
         flips=config.flips,
     )
+
+
+def first_losses(config: RunConfig, batches: Batches, model: nn.Module, device: torch.device) -> Iterator[torch.Tensor]:
+    """Training loss of every batch of the first epoch (or of the run, where that is less), with the model as it is."""
+    for step in range(config.steps):
+        if stop_asked():
+            raise RunInterrupted
+        if batches.order.epoch(step) > 0:
+            return
+        inputs, targets = batch_to(device, *batches.batch(step))
+        with autocast(device, config.precision):
+            logits = model(inputs)
+        yield cross_entropy(logits, targets)

@@ -4,6 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+from runners.data.order import Order
+
 __all__ = ["Batches"]
 
 
@@ -24,6 +26,8 @@ class Batches(Protocol):
         What a record says about the data: name, kind, counts, SHA-256, how duplicates went.
     units_per_step : int
         Tokens or examples of one batch.
+    order : Order
+        In which the data comes, by epochs.
     """
 
     modality: str
@@ -31,6 +35,7 @@ class Batches(Protocol):
     classes: int
     facts: dict[str, str | int]
     units_per_step: int
+    order: Order
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of a step, counted from 0.

@@ -4,6 +4,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from runners.models.base import Model
 
@@ -14,7 +15,10 @@ Counts = dict[str, dict[str, int]]
 
 @torch.no_grad()
 def count_parameters(model: Model) -> Counts:
-    """Weights by part, counted on the weights that the model computes with (masks applied).
+    """Weights by part, counted on the weights that the model computes with.
+
+    Where there is a mask, what it lets through counts, also if it happens to be zero: a connection that has just grown
+    is in use.
 
     Parameters
     ----------
@@ -31,13 +35,23 @@ def count_parameters(model: Model) -> Counts:
     layers: dict[str, list[nn.Module]] = {"blocks": list(model.block_layers())}
     layers |= {name: [layer] for name, layer in zip(model.embedding_names, model.embedding_layers(), strict=True)}
     layers["norms"] = list(norms)
-    weights: dict[str, list[Tensor]] = {part: [layer.weight for layer in of] for part, of in layers.items()}  # type: ignore[misc]
+    weights = {part: [_connections(layer) for layer in of] for part, of in layers.items()}
     # One transfer from the device for all of them.
     nonzero = iter(torch.stack([weight.count_nonzero() for weight in chain(*weights.values())]).tolist())
     return {
         part: {"total": sum(weight.numel() for weight in of), "nonzero": sum(next(nonzero) for _ in of)}
         for part, of in weights.items()
     }
+
+
+def _connections(layer: nn.Module) -> Tensor:
+    """What is not zero where a layer has a connection: its mask, or its weight."""
+    if parametrize.is_parametrized(layer, "weight"):
+        mask = getattr(layer.get_submodule("parametrizations.weight.0"), "mask", None)
+        if isinstance(mask, Tensor):
+            return mask
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    return weight
 
 
 def embeddings(counts: Counts) -> dict[str, int]:

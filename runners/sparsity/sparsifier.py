@@ -1,10 +1,11 @@
 """All masks of a model, moved along a schedule."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from bayes_scaling.runs import InputError
@@ -81,7 +82,10 @@ class Group:
 
 
 class Sparsifier:
-    """Recomputes the masks of all groups whenever the schedule says so.
+    """Recomputes the masks of all groups whenever the schedule says so, and lets the method act where it wants to.
+
+    Training calls `start` once, `before` every step, `after_backward` once its gradients are there, and `finish` at the
+    end. Methods that work in ensembles need the first two only.
 
     It holds no state: what it did is in the model's masks and in the optimizer's state, and what comes next follows
     from the step. A run that goes on from a saved model, optimizer and step is the run that was never stopped.
@@ -102,21 +106,59 @@ class Sparsifier:
         self.groups = [group for group in groups if group.weights]
         self.schedule, self.steps, self.method = schedule, steps, method or Magnitude()
 
+    @property
+    def weights(self) -> list[MaskedWeight]:
+        """Everything that has a mask."""
+        return [weight for group in self.groups for weight in group.weights]
+
+    def start(self, losses: Iterator[Tensor]) -> None:
+        """Before the first step of a run that starts: let the method look at the data (`Method.look`)."""
+        if self.groups:
+            self.method.look(self.weights, losses)
+
     @torch.no_grad()
     def before(self, step: int, optimizer: Optimizer) -> bool:
-        """Recompute the masks if that is due before step `step` (from 0); says whether it was."""
-        if not self.groups or not self.schedule.due(step, self.steps):
-            return False
-        ramp = self.schedule.ramp(step, self.steps)
+        """Bring the masks to where they are to be in step `step` (from 0).
+
+        Returns
+        -------
+        bool
+            Whether the number of weights in use may have changed: whether masks were due by the schedule.
+        """
+        due = bool(self.groups) and self.schedule.due(step, self.steps)
         for group in self.groups:
-            self._move(group, ramp * group.sparsity, optimizer)
-        return True
+            if due:
+                self._move(group, self.schedule.ramp(step, self.steps) * group.sparsity, optimizer)
+            elif self.method.every_step:
+                self._follow(group, optimizer)
+            for weight in group.weights:
+                self.method.before_step(weight, step, self.steps, optimizer)
+        return due
+
+    @torch.no_grad()
+    def after_backward(self, step: int, optimizer: Optimizer) -> None:
+        """Let the method act on the gradients of a step, before they are clipped."""
+        for weight in self.weights:
+            self.method.after_backward(weight, step, self.steps, optimizer)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """After the last step: what is stored becomes what the model computes with."""
+        for weight in self.weights:
+            self.method.finish(weight)
 
     def _move(self, group: Group, sparsity: float, optimizer: Optimizer) -> None:
         scores = [self.method.score(weight) for weight in group.weights]
         counts = group.distribution.kept([group.structure.rank(score) for score in scores], sparsity)
         for weight, score, kept in zip(group.weights, scores, counts, strict=True):
             weight.mask.copy_(group.structure.keep(score, kept))
+            self.method.settle(weight, optimizer)
+
+    def _follow(self, group: Group, optimizer: Optimizer) -> None:
+        """Masks of the scores as they are now, with as many weights in each tensor as before."""
+        counts = torch.stack([weight.mask.count_nonzero() for weight in group.weights]).tolist()
+        for weight, kept in zip(group.weights, counts, strict=True):
+            weight.mask.copy_(group.structure.keep(self.method.score(weight), kept))
             self.method.settle(weight, optimizer)
 
 

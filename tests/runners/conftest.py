@@ -1,5 +1,6 @@
 """A small corpus of generated source text, and the smallest run that still prunes."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,16 @@ def source_text(seed: int, lines: int = 80) -> str:
         f"{rng.choice(WORDS)}_{rng.integers(10_000)} = {rng.choice(WORDS)}({rng.integers(10_000)})"
         for _ in range(lines)
     )
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard():
+    """A shell that starts tests in the background has them ignore Ctrl-C, and so would all that they start."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,13 @@ def test_pretrained_runs_of_one_shape_share_their_start(tiny):
     assert len([config for config in configs if config.sparsity == 0]) == 1
 
 
+def test_a_method_for_pretrained_models_gets_its_start(tiny):
+    grid = {"strategy": "pretrained", "method": "pst", "pst_rank": 2, "sparsity": 0.5, "pretrain_data": 2048}
+    start, sparse = expand(plan_of(tiny, **grid)).configs
+    assert (sparse.method, sparse.start) == ("pst", start.run_id)
+    assert start.sparsity == 0
+
+
 def test_a_table_of_runs_is_a_plan(tiny, tmp_path):
     runs = [
         {"nonzero_params": 3072, "data_seen": 1536, "sparsity": s, "modality": "language", "batch_size": 64, "rank": 1}

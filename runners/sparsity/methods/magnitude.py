@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -30,9 +29,7 @@ class Magnitude(Method):
 
     def score(self, weight: MaskedWeight) -> Tensor:
         """Magnitudes; what is gone ranks below the smallest weight in use, so it cannot come back."""
-        # A run that diverges has NaN among its weights; counts are to be exact even then.
-        magnitude = weight.dense.abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
-        return magnitude.masked_fill_(~weight.mask, -1.0)
+        return weight.magnitude.masked_fill_(~weight.mask, -1.0)
 
     def settle(self, weight: MaskedWeight, optimizer: Optimizer) -> None:
         """Zero the removed weights and whatever the optimizer holds for each of them."""

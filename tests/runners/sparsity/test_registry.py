@@ -8,7 +8,7 @@ from runners.sparsity import distributions, methods, schedules, structures
 KNOWN = {
     schedules: {"polynomial", "one_shot", "constant", "none"},
     distributions: {"uniform", "erk", "global"},
-    methods: {"magnitude"},
+    methods: {"magnitude", "random", "set", "rigl", "srste", "snip", "pst"},
 }
 
 
