@@ -8,8 +8,8 @@ nothing is trained. Timed are reading the plan, the sweep itself less the writin
 finds all of them done, each as seconds a run and as a share of a run of one minute.
 
 ``rate``: the same plan of small runs by one process after the other, by worker processes, as ensembles in one process
-and in two, and by Ray on a local cluster, each on a fresh store; runs per hour without and with what it takes to start
-the processes. Give it an idle machine.
+and in two, and by Ray on a local cluster, each on a fresh store; runs per hour, with what it takes to start processes.
+Give it an idle machine.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from runners import executors
@@ -26,7 +25,7 @@ from runners.executors import Ended
 from runners.job import Job, outcome_of
 from runners.plan import expand
 from runners.store import Store
-from runners.sweep import Summary, run_plan
+from runners.sweep import run_plan
 
 
 @executors.register
@@ -105,30 +104,16 @@ def rate(seeds: int, steps: int) -> None:
         "Ray, 2 at a time": {"workers": 2, "executor": "ray", "together": 1},
     }
     run_plan(configs[:1], tempfile.mkdtemp())  # data prepared, torch warm
-    print("| how | runs an hour, starting included | without | of the plain loop |")
-    print("|---|---|---|---|")
+    print("| how | runs an hour | of the plain loop |")
+    print("|---|---|---|")
     plain = None
     for name, settings in contestants.items():
         with tempfile.TemporaryDirectory() as folder:
-            summary, first = _timed(configs, Path(folder), settings)
-        # From the first run's end on: processes and data are there by then.
-        steady = (len(configs) - first[1]) / max(summary.seconds - first[0], 1e-9) * 3600
-        whole = len(configs) / summary.seconds * 3600
-        plain = plain or whole
-        print(f"| {name} | {whole:.0f} | {steady:.0f} | {whole / plain:.2f} |", flush=True)
-
-
-def _timed(configs: list[Any], store: Path, settings: dict[str, Any]) -> tuple[Summary, tuple[float, int]]:
-    """The sweep, and when its first runs had ended and how many these were."""
-    began, first = time.perf_counter(), []
-
-    def note(where: Any) -> None:
-        if where.run_id is not None and (not first or where.done == len(first)):
-            first.append((time.perf_counter() - began, where.done))
-
-    summary = run_plan(configs, store, progress=note, **settings)
-    assert len(summary.finished) == len(configs), summary
-    return summary, first[0]
+            summary = run_plan(configs, folder, **settings)
+        assert len(summary.finished) == len(configs), summary
+        pace = len(configs) / summary.seconds * 3600
+        plain = plain or pace
+        print(f"| {name} | {pace:.0f} | {pace / plain:.2f} |", flush=True)
 
 
 def main() -> None:
