@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -162,6 +163,61 @@ def print_pretrained(frame: pd.DataFrame) -> None:
                 print(f"| {modality} | {kind} | {summary(each['difference'])} |")
 
 
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+KINDS = [("dense", 0.0), *[("unstructured", s) for s in (0.5, 0.75, 0.875)], ("2:4", 0.5), ("1:4", 0.75), ("2:8", 0.75)]
+UNITS = {"language": "nats per byte", "vision": "nats per example"}
+DATA = {"language": "bytes", "vision": "examples"}
+
+
+def draw_losses(frame: pd.DataFrame, out: Path) -> None:
+    """Held-out loss over size, a column for each amount of data and a row for each modality."""
+    scratch = frame[frame["strategy"] == "scratch"]
+    modalities = sorted(set(scratch["modality"]))
+    amounts = {m: sorted(set(scratch.loc[scratch["modality"] == m, "data_seen"])) for m in modalities}
+    columns = max(map(len, amounts.values()))
+    figure, axes = plt.subplots(
+        len(modalities), columns, figsize=(3.1 * columns, 3.0 * len(modalities)), squeeze=False, sharey="row"
+    )
+    for row, modality in zip(axes, modalities, strict=True):
+        for axis, data in zip(row, amounts[modality], strict=False):
+            here = scratch[(scratch["modality"] == modality) & (scratch["data_seen"] == data)]
+            for number, (structure, sparsity) in enumerate(KINDS):
+                mine = of_kind(here, structure, sparsity).groupby("nonzero_params")["loss"].mean()
+                style = {"linestyle": "--", "marker": "s"} if ":" in structure else {"marker": "o"}
+                label = structure if structure == "dense" else f"{structure}, {sparsity:g}"
+                axis.plot(mine.index, mine, color=f"C{number}", markersize=3.5, linewidth=1, label=label, **style)
+            axis.set(xscale="log", title=f"{data:,.0f} {DATA[modality]}", xlabel="non-zero block weights")
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel(f"{modality}\nheld-out loss, {UNITS[modality]}", fontsize=9)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(KINDS), fontsize=8)
+    figure.savefig(out, dpi=120)
+    plt.close(figure)
+
+
+def draw_pairs(frame: pd.DataFrame, out: Path) -> None:
+    """What a pattern costs: paired differences of log loss, their mean and its 89 % interval."""
+    scratch = frame[frame["strategy"] == "scratch"]
+    modalities = sorted(set(scratch["modality"]))
+    figure, axes = plt.subplots(1, len(modalities), figsize=(4.2 * len(modalities), 2.6), sharey=True, squeeze=False)
+    for axis, modality in zip(axes[0], modalities, strict=True):
+        mine = scratch[scratch["modality"] == modality]
+        for place, (structure, (other, sparsity)) in enumerate(SIBLINGS.items()):
+            found = pairs(of_kind(mine, structure, sparsity), of_kind(mine, other, sparsity), CELL)["difference"]
+            if found.empty:
+                continue
+            axis.plot(found, place + 0.18 * np.linspace(-1, 1, len(found)), "o", color="0.7", markersize=3)
+            error = 1.6 * found.std(ddof=1) / np.sqrt(len(found))
+            axis.errorbar(found.mean(), place, xerr=error, fmt="o", color=f"C{place}", capsize=4)
+        axis.axvline(0, color="0.4", linewidth=0.8)
+        axis.set(title=modality, xlabel="log loss less that of unstructured")
+        axis.grid(axis="x", alpha=0.3)
+    axes[0][0].set_yticks(range(len(SIBLINGS)), [f"{s} (sparsity {k[1]:g})" for s, k in SIBLINGS.items()])
+    figure.savefig(out, dpi=120)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="structures")
@@ -177,6 +233,11 @@ def main() -> None:
         print_pooling(runs, args.law)
     if "pretrained" in args.parts:
         print_pretrained(frame)
+    if "pictures" in args.parts:
+        args.out.mkdir(parents=True, exist_ok=True)
+        plt.rcParams["figure.constrained_layout.use"] = True
+        draw_losses(frame, args.out / "losses.png")
+        draw_pairs(frame, args.out / "patterns.png")
 
 
 if __name__ == "__main__":
