@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from helpers import one_modality, two_modalities, two_starts
 from hypothesis import settings
@@ -83,6 +84,18 @@ class Done:
     status: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory):
+    """A user's own corpus: sixty files that share no three lines."""
+    words = ("sparse", "dense", "weight", "loss", "token", "layer")
+    folder = tmp_path_factory.mktemp("texts")
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        lines = (f"{rng.choice(words)} {rng.choice(words)} {rng.integers(1000)}" for _ in range(60))
+        (folder / f"{i}.txt").write_text("\n".join(lines))
+    return folder
 
 
 @pytest.fixture

@@ -4,25 +4,12 @@ import pytest
 
 pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
 
-import numpy as np
 import xarray as xr
 
 import bayes_scaling as bs
 from runners.claims import held
 from runners.plan import load_plan
 from runners.store import Store
-
-WORDS = ("sparse", "dense", "weight", "loss", "token", "layer")
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("texts")
-    rng = np.random.default_rng(0)
-    for i in range(60):
-        lines = (f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.integers(1000)}" for _ in range(60))
-        (folder / f"{i}.txt").write_text("\n".join(lines))
-    return folder
 
 
 @pytest.fixture

@@ -5,22 +5,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the runners need PyTorch: install bayes-scaling[runners]")
 
-import numpy as np
 
 import bayes_scaling as bs
-
-WORDS = ("sparse", "dense", "weight", "loss", "token", "layer")
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory):
-    """A user's own corpus: thirty files that share no three lines."""
-    folder = tmp_path_factory.mktemp("texts")
-    rng = np.random.default_rng(0)
-    for i in range(60):
-        lines = (f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.integers(1000)}" for _ in range(60))
-        (folder / f"{i}.txt").write_text("\n".join(lines))
-    return folder
 
 
 def train(texts, store, *more):
