@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers import one_modality, two_modalities
+from pymc_extras.prior import Prior
 
 import bayes_scaling as bs
 from bayes_scaling import laws
@@ -98,6 +99,22 @@ def test_a_sampler_that_ignores_the_runs_is_calibrated_on_the_prior(runs, use):
     assert found.ok, found
     assert {"b_N_population", "floor_spread"} <= set(found.ranks)
     assert "optimal_sparsity" not in found.ranks
+
+
+def test_truths_come_from_a_stated_prior_and_samplers_are_told(runs, use):
+    prior = {"b_N": Prior("LogNormal", mu=np.log(0.8), sigma=0.05)}
+    how = {"prior": prior, "simulations": 60, "of": ("coefficients",), "progressbar": False}
+    use(from_the_prior)
+    assert sbc(runs, **how).ok
+
+    def deaf(law, design, **more):  # noqa: ARG001
+        return from_the_prior(laws.get("sparse"), design, **more)
+
+    use(deaf)
+    found = sbc(runs, **how)
+    assert not found.ok
+    with pytest.raises(InputError, match="b_Q"):
+        sbc(runs, prior={"b_Q": prior["b_N"]}, progressbar=False)
 
 
 def test_such_a_sampler_is_not_calibrated_on_the_posterior(runs, use):
