@@ -60,8 +60,8 @@ class Outcome:
         The run.
     status : str
         As in a record; or ``elsewhere``, where another process holds the run; or ``full``, where the store has no room.
-    loss, flops, seconds : float or None
-        Of its record: held-out loss, training FLOPs, time of training.
+    loss : float or None
+        Held-out loss of its record.
     error : str
         Why it failed.
     trained : bool
@@ -71,8 +71,6 @@ class Outcome:
     run_id: str
     status: str
     loss: float | None = None
-    flops: float | None = None
-    seconds: float | None = None
     error: str = field(default="", compare=False)
     trained: bool = True
 
@@ -122,15 +120,7 @@ def outcome_of(record: dict[str, Any], trained: bool = True) -> Outcome:
     """What a record says in short."""
     row = record["run"]
     loss = row["loss"] if record["status"] == "finished" else None
-    return Outcome(
-        row["run_id"],
-        record["status"],
-        loss,
-        row.get("train_flops"),
-        row.get("wall_seconds"),
-        record.get("error", ""),
-        trained,
-    )
+    return Outcome(row["run_id"], record["status"], loss, record.get("error", ""), trained)
 
 
 def _settled(store: Store, run_id: str, job: Job) -> dict[str, Any] | None:
