@@ -8,6 +8,7 @@ from bayes_scaling.laws.coupled import Coupled
 from bayes_scaling.laws.default import Default
 from bayes_scaling.laws.dense import Dense, DenseCoupled
 from bayes_scaling.laws.kaplan import Kaplan
+from bayes_scaling.laws.levels import Levels
 from bayes_scaling.laws.power import Power
 from bayes_scaling.laws.sparse import Sparse
 
@@ -51,5 +52,5 @@ def names() -> list[str]:
     return sorted(_LAWS)
 
 
-for _law in (Sparse, Coupled, Default, Power, Average, Dense, DenseCoupled, Kaplan, DataConstrained):
+for _law in (Sparse, Coupled, Default, Levels, Power, Average, Dense, DenseCoupled, Kaplan, DataConstrained):
     register(_law)
