@@ -1,11 +1,13 @@
 """What the sweep over structures says: costs of patterns, what pooling buys, and whether a pretrained start pays.
 
-    python benchmarks/structures.py [--runs STORE_OR_NAME] [--out FOLDER] [--parts pairs,pooling,pretrained,pictures]
+    python benchmarks/structures.py [--runs STORE_OR_NAME] [--out FOLDER]
 
-Prints the tables of docs/structures.md and draws its pictures. Everything is worked out from the run table alone.
+Prints the tables of docs/structures.md and draws its pictures, or some of it: ``--parts pairs,sizes,pooling,pretrained,
+pictures``. Everything is worked out from the run table alone.
 """
 
 import argparse
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -147,20 +149,72 @@ def print_pooling(runs: xr.Dataset, law: str) -> None:
 # --- pretrained starts -----------------------------------------------------------------------------------------------
 
 
+def with_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Pretrained runs against their kind from scratch: with the same sparse phase, and for as many FLOPs in all."""
+    scratch, started = (frame[frame["strategy"] == strategy] for strategy in ("scratch", "pretrained"))
+    kind = ["modality", "structure", "level", "nonzero_params"]
+    curves = {key: curve_in_data(mine) for key, mine in scratch.groupby(kind) if mine["data_seen"].nunique() >= 3}
+    most = scratch.groupby("modality")["data_seen"].max()
+    rows = []
+    for run in started.itertuples():
+        key = tuple(getattr(run, name) for name in kind)
+        if key not in curves:
+            continue
+        longer = run.data_seen * (1 + run.pretrain_flops / run.train_flops)
+        same, charged = curves[key](run.data_seen), curves[key](longer)
+        found = {"sunk": run.log_loss - same, "charged": run.log_loss - charged}
+        found |= {"beyond": max(0.0, np.log(longer / most[run.modality]))}
+        rows.append({name: getattr(run, name) for name in ("modality", "structure", "level", "data_seen")} | found)
+    return pd.DataFrame(rows)
+
+
+def curve_in_data(runs: pd.DataFrame) -> Callable[[float], float]:
+    """Log loss over data for one kind and size: a parabola in log D."""
+    parabola = np.polynomial.Polynomial.fit(np.log(runs["data_seen"]), runs["log_loss"], 2)
+    return lambda data: float(parabola(np.log(data)))
+
+
 def print_pretrained(frame: pd.DataFrame) -> None:
-    print("\n| modality | kind | pairs | pretrained less scratch, same sparse phase |")
-    print("|---|---|---|---|")
-    cell = [name for name in CELL if name != "strategy"]
-    for modality, mine in frame.groupby("modality"):
-        both = {strategy: mine[mine["strategy"] == strategy] for strategy in ("pretrained", "scratch")}
-        for structure, sparsity in [("unstructured", 0.5), ("unstructured", 0.75), ("unstructured", 0.875)] + [
-            (structure, sparsity) for structure, (_, sparsity) in SIBLINGS.items()
-        ]:
-            one, other = (of_kind(both[strategy], structure, sparsity) for strategy in ("pretrained", "scratch"))
-            found = pairs(one, other, cell)
-            for data, each in found.groupby("data_seen"):
-                kind = f"{structure} {sparsity:g} | D = {data:,.0f}: {len(each)}"
-                print(f"| {modality} | {kind} | {summary(each['difference'])} |")
+    found = with_costs(frame.assign(level=frame["sparsity"].round(3)))
+    print(
+        "\n| modality | structure | sparse phase | runs | dense phase sunk | dense phase charged | nats beyond in D |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for (modality, data), mine in found.groupby(["modality", "data_seen"]):
+        groups = [
+            ("all", mine),
+            *((f"{s}, {level:g}", each) for (s, level), each in mine.groupby(["structure", "level"])),
+        ]
+        for name, each in groups:
+            print(
+                f"| {modality} | {name} | {data:,.0f} | {len(each)} | {summary(each['sunk'])} | "
+                f"{summary(each['charged'])} | {each['beyond'].max():.2f} |"
+            )
+
+
+# --- sizes: dense-equivalent multipliers -----------------------------------------------------------------------------
+
+
+def print_sizes(posterior: xr.DataTree) -> None:
+    """Dense parameters that a non-zero one is worth, and a pattern's over unstructured sparsity's on the same draws."""
+    print(
+        "\n| modality | strategy | structure | dense equivalent | against unstructured | probability that it is less |"
+    )
+    print("|---|---|---|---|---|---|")
+    found = {level: bs.dense_equivalent(posterior, level) for level in (0.5, 0.75, 0.875)}
+    for modality in found[0.5]["modality"].to_numpy():
+        for strategy in found[0.5]["strategy"].to_numpy():
+            here = {level: m.sel(modality=modality, strategy=strategy) for level, m in found.items()}
+            for structure, level in KINDS[1:]:
+                mine, other = (here[level].sel(structure=name) for name in (structure, "unstructured"))
+                less = "–" if structure == "unstructured" else f"{float((mine < other).mean()):.2f}"
+                ratio = "–" if structure == "unstructured" else interval(mine / other)
+                print(f"| {modality} | {strategy} | {structure}, {level:g} | {interval(mine)} | {ratio} | {less} |")
+
+
+def interval(draws: xr.DataArray) -> str:
+    lower, median, upper = np.quantile(draws, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2])
+    return f"{median:.2f} [{lower:.2f}, {upper:.2f}]"
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -223,12 +277,17 @@ def main() -> None:
     parser.add_argument("--runs", default="structures")
     parser.add_argument("--law", default="sparse")
     parser.add_argument("--out", type=Path, default=Path("structures"))
-    parser.add_argument("--parts", default="pairs,pooling,pretrained,pictures")
+    parser.add_argument("--parts", default="pairs,sizes,pooling,pretrained,pictures")
     args = parser.parse_args()
     runs = load(args.runs)
     frame = frame_of(runs)
+    posterior = bs.fit(runs, law=args.law, seed=0) if {"sizes", "pictures"} & set(args.parts.split(",")) else None
+    if posterior is not None:
+        print(posterior.attrs["diagnostics"], [note["code"] for note in json.loads(posterior.attrs["notes"])])
     if "pairs" in args.parts:
         print_pairs(frame)
+    if "sizes" in args.parts:
+        print_sizes(posterior)
     if "pooling" in args.parts:
         print_pooling(runs, args.law)
     if "pretrained" in args.parts:
