@@ -34,6 +34,9 @@ RETRY = ("diverged", "changed")
 DEATHS = 5
 """Times that a run's process may die before the run counts as failed."""
 
+MACHINES = 50
+"""Times that it may lose its machine: clusters lose machines, but a run that always loses its own is to blame."""
+
 ALIKE = 3
 """A sweep whose first so many runs fail alike has a trouble that is not theirs."""
 
@@ -234,7 +237,7 @@ class _Sweep:
         self.pending = jobs_of(todo, together, starts, self.since)
         self.running: dict[Job, float] = {}
         self.held_elsewhere: dict[str, Job] = {}
-        self._deaths: Counter[str] = Counter()
+        self._deaths: Counter[tuple[str, bool]] = Counter()
         self._work_all = self._work_left = sum(map(work, todo))
         self._flops = {run_id: planned_flops(config) for run_id, config in self.configs.items()}
         self._looked = 0.0
@@ -315,11 +318,11 @@ class _Sweep:
         """A process died: its runs are tried again, those of an ensemble in smaller company."""
         again = []
         for config in job.configs:
-            self._deaths[config.run_id] += 1
-            if self._deaths[config.run_id] < DEATHS:
+            self._deaths[config.run_id, lost.blameless] += 1
+            if self._deaths[config.run_id, lost.blameless] < (MACHINES if lost.blameless else DEATHS):
                 again.append(config)
             else:
-                self._fail(config, f"{lost.reason}, {DEATHS} times in all; memory may be short")
+                self._fail(config, f"{lost.reason}, time and again; memory may be short")
         half = (len(again) + 1) // 2
         for part in (again[:half], again[half:]):
             if part:

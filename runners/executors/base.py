@@ -19,9 +19,12 @@ class Lost:
     ----------
     reason : str
         What is known of it.
+    blameless : bool
+        Whether its machine was lost or taken away, which says little about the job.
     """
 
     reason: str
+    blameless: bool = False
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ class RayCrew:
         except (errors.RuntimeEnvSetupError, errors.TaskUnschedulableError) as error:
             raise InputError(f"a job cannot run on the Ray cluster: {_gist(error)}") from error
         except errors.RayError as error:
-            return Lost(f"Ray says {type(error).__name__}: {_gist(error)}")
+            machine_gone = isinstance(error, errors.NodeDiedError | errors.ObjectLostError)
+            return Lost(f"Ray says {type(error).__name__}: {_gist(error)}", blameless=machine_gone)
 
 
 def _work(job: Job, address: str, folder: str) -> list[Outcome]:

@@ -50,6 +50,9 @@ ENDED = frozenset(
 )
 """States of jobs that are over."""
 
+TAKEN_AWAY = frozenset({"BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "REVOKED"})
+"""States of jobs whose machine was lost to them."""
+
 
 @EXECUTORS.register
 @dataclass(frozen=True)
@@ -232,7 +235,8 @@ class SlurmCrew:
             return None
         text = task.stdout() or ""
         said = f", its output ends with {_last_line(text)!r}" if text.strip() else ""
-        return Lost(f"its Slurm job ended as {state}{said} (logs: {self._submitter.folder})")
+        reason = f"its Slurm job ended as {state}{said} (logs: {self._submitter.folder})"
+        return Lost(reason, blameless=state in TAKEN_AWAY)
 
 
 class SlurmQueue:

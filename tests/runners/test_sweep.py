@@ -16,11 +16,12 @@ from bayes_scaling.runs import InputError
 from runners import job
 from runners.claims import held, holders
 from runners.config import RunConfig
+from runners.executors import Ended, Lost
 from runners.fingerprint import fingerprint
 from runners.plan import expand
 from runners.states import changes, states
 from runners.store import Store, StoreFullError
-from runners.sweep import run_plan, table
+from runners.sweep import _Sweep, run_plan, table
 
 
 def configs_of(tiny, **grid):
@@ -170,6 +171,33 @@ def test_one_failing_run_does_not_stop_the_others(tiny, tmp_path, monkeypatch):
     assert states(Store(tmp_path))[configs[0].run_id] == "failed"
     monkeypatch.undo()
     assert run_plan(configs, tmp_path).finished == [configs[0].run_id]
+
+
+class Doomed:
+    """A crew that loses every job."""
+
+    slots = 2
+
+    def __init__(self, blameless):
+        self.lost, self.sizes, self._at_work = Lost("it died", blameless), [], []
+
+    def submit(self, job):
+        self.sizes.append(len(job.configs))
+        self._at_work.append(job)
+
+    def wait(self, _seconds):
+        ended, self._at_work = [Ended(job, self.lost) for job in self._at_work], []
+        return ended
+
+
+@pytest.mark.parametrize(("blameless", "tries"), [(False, 5), (True, 50)])
+def test_a_run_whose_processes_die_fails_sooner_than_one_whose_machines_do(tiny, tmp_path, blameless, tries):
+    configs, crew = configs_of(tiny, sparsity=[0.0, 0.5]), Doomed(blameless)
+    sweep = _Sweep(configs, Store(tmp_path), None, (), None)
+    sweep.work_off(crew)
+    assert set(sweep.summary.failed) == {config.run_id for config in configs}
+    assert all("it died, time and again" in error for error in sweep.summary.failed.values())
+    assert sum(crew.sizes) == tries * len(configs)
 
 
 def test_trouble_that_all_runs_have_ends_the_sweep(tiny, tmp_path):

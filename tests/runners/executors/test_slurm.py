@@ -139,6 +139,7 @@ def test_a_job_that_ends_without_a_result_is_lost_with_its_state(tmp_path, monke
     (ended,) = crew.wait(5.0)
     assert ended.job == "a"
     assert f"its Slurm job ended as {state}, its output ends with 'slurmstepd: killed'" in ended.result.reason
+    assert ended.result.blameless == (state in ("PREEMPTED", "NODE_FAIL"))
     assert asked.read_text().splitlines() == ["--noheader --states=all --format=%i|%T --jobs=7,8,9"]
 
 
