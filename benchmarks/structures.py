@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def load(source: str) -> xr.Dataset:
 
 def frame_of(runs: xr.Dataset) -> pd.DataFrame:
     frame = runs.reset_coords().to_dataframe()
-    return frame.assign(log_loss=np.log(frame["loss"]))
+    return frame.assign(log_loss=np.log(frame["loss"]), level=frame["sparsity"].round(3))
 
 
 # --- pairs: runs that differ in one thing alone ----------------------------------------------------------------------
@@ -175,7 +176,7 @@ def curve_in_data(runs: pd.DataFrame) -> Callable[[float], float]:
 
 
 def print_pretrained(frame: pd.DataFrame) -> None:
-    found = with_costs(frame.assign(level=frame["sparsity"].round(3)))
+    found = with_costs(frame)
     print(
         "\n| modality | structure | sparse phase | runs | dense phase sunk | dense phase charged | nats beyond in D |"
     )
@@ -231,7 +232,12 @@ def draw_losses(frame: pd.DataFrame, out: Path) -> None:
     amounts = {m: sorted(set(scratch.loc[scratch["modality"] == m, "data_seen"])) for m in modalities}
     columns = max(map(len, amounts.values()))
     figure, axes = plt.subplots(
-        len(modalities), columns, figsize=(3.1 * columns, 3.0 * len(modalities)), squeeze=False, sharey="row"
+        len(modalities),
+        columns,
+        figsize=(3.1 * columns, 3.0 * len(modalities)),
+        squeeze=False,
+        sharey="row",
+        sharex=True,
     )
     for row, modality in zip(axes, modalities, strict=True):
         for axis, data in zip(row, amounts[modality], strict=False):
@@ -272,6 +278,57 @@ def draw_pairs(frame: pd.DataFrame, out: Path) -> None:
     plt.close(figure)
 
 
+def draw_sizes(posterior: xr.DataTree, out: Path) -> None:
+    """Dense parameters that a non-zero one is worth, by structure: median and 89 % interval."""
+    modalities, strategies = (sorted(posterior["posterior"][dim].to_numpy()) for dim in ("modality", "strategy"))
+    figure, axes = plt.subplots(1, len(modalities), figsize=(4.4 * len(modalities), 3.6), sharey=True, squeeze=False)
+    for axis, modality in zip(axes[0], modalities, strict=True):
+        for number, strategy in enumerate(strategies):
+            for place, (structure, level) in enumerate(KINDS[1:]):
+                found = bs.dense_equivalent(posterior, level, modality, structure, strategy)
+                lower, median, upper = np.quantile(found, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2])
+                axis.plot([lower, upper], [place + 0.2 * number] * 2, color=f"C{number}", linewidth=2)
+                axis.plot(median, place + 0.2 * number, "os"[number], color=f"C{number}", markersize=5,
+                          label=strategy if place == 0 else None)  # fmt: skip
+        axis.set(title=modality, xscale="log", xlabel="dense parameters per non-zero one")
+        axis.xaxis.set_major_locator(mpl.ticker.FixedLocator([1, 1.5, 2, 3, 4, 6, 10]))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+        axis.axvline(1, color="0.4", linewidth=0.8)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0][0].set_yticks(np.arange(len(KINDS) - 1) + 0.1, [f"{s}, {level:g}" for s, level in KINDS[1:]])
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    title = f"start; median and {PROB:.0%} interval"
+    figure.legend(handles, labels, title=title, fontsize=8, title_fontsize=8, loc="outside lower center", ncols=2)
+    figure.savefig(out, dpi=120)
+    plt.close(figure)
+
+
+def draw_pretrained(frame: pd.DataFrame, out: Path) -> None:
+    """Pretrained runs less their kind from scratch, the dense phase sunk and charged."""
+    found = with_costs(frame)
+    modalities = sorted(set(found["modality"]))
+    figure, axes = plt.subplots(1, len(modalities), figsize=(4.4 * len(modalities), 3.2), squeeze=False, sharey=True)
+    names = {"sunk": "dense phase sunk:\nsame sparse phase", "charged": "dense phase charged:\nas many FLOPs in all"}
+    for axis, modality in zip(axes[0], modalities, strict=True):
+        mine = found[found["modality"] == modality]
+        amounts = sorted(set(mine["data_seen"]))
+        for number, (name, label) in enumerate(names.items()):
+            for place, data in enumerate(amounts):
+                each = mine[mine["data_seen"] == data]
+                spread = 0.06 * np.linspace(-1, 1, len(each))
+                axis.plot(place + 0.25 * number + spread, each[name], "os"[number], color=f"C{number}", markersize=4,
+                          alpha=0.7, label=label if place == 0 else None)  # fmt: skip
+        axis.axhline(0, color="0.4", linewidth=0.8)
+        axis.set_xticks(np.arange(len(amounts)) + 0.12, [f"{data:,.0f}" for data in amounts])
+        axis.set(title=modality, xlabel=f"{DATA[modality]} of the sparse phase", xlim=(-0.3, len(amounts) - 0.4))
+        axis.grid(axis="y", alpha=0.3)
+    axes[0][0].set_ylabel("log loss less that from scratch\n(below 0: the start pays)", fontsize=9)
+    axes[0][-1].legend(fontsize=8)
+    figure.savefig(out, dpi=120)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="structures")
@@ -297,6 +354,8 @@ def main() -> None:
         plt.rcParams["figure.constrained_layout.use"] = True
         draw_losses(frame, args.out / "losses.png")
         draw_pairs(frame, args.out / "patterns.png")
+        draw_sizes(posterior, args.out / "sizes.png")
+        draw_pretrained(frame, args.out / "pretrained.png")
 
 
 if __name__ == "__main__":
