@@ -13,8 +13,11 @@ import torch
 from runners import records
 from runners.config import RunConfig
 from runners.data.batches import Batches
+from runners.data.text.mixture import TextMixture
 from runners.devices import peak_memory
+from runners.evaluate import Heldout
 from runners.fingerprint import fingerprint
+from runners.mixtures import labels
 from runners.models import Model
 from runners.models.flops import TrainFlops, train_flops
 from runners.models.parameters import count_parameters, embeddings
@@ -86,7 +89,7 @@ def record_of(
     batches: Batches,
     model: Model,
     account: Account,
-    loss: tuple[float, float],
+    heldout: Heldout,
     device: torch.device,
     start: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def record_of(
         As it is now.
     account : Account
         Of all its steps.
-    loss : tuple of float
+    heldout : Heldout
         Held-out loss and sampling error; NaN for a diverged run.
     device : torch.device
         Where it was trained.
@@ -115,7 +118,8 @@ def record_of(
     counts = count_parameters(model)
     outside = embeddings(counts)
     data_seen = account.step * batches.units_per_step
-    finite = math.isfinite(loss[0])
+    finite = math.isfinite(heldout.loss)
+    mixed = mixture_record(config, batches, account.step, heldout)
     before = {} if start is None else _of_start(start["row"])
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     frozen = any(not parameter.requires_grad for parameter in model.parameters())
@@ -130,10 +134,10 @@ def record_of(
         "param_kind": "non_embedding",
         "data_seen": data_seen,
         "data_unit": batches.unit,
-        "loss": loss[0] if finite else math.nan,
+        "loss": heldout.loss if finite else math.nan,
         # The held-out data is the same for all runs, so what it happens to hold moves all losses together: that is no
         # noise of a run, and as `loss_se` the fit would count it as such.
-        "eval_se": loss[1] if finite else math.nan,
+        "eval_se": heldout.error if finite else math.nan,
         "seed": config.seed,
         "total_params": counts["blocks"]["total"],
         "train_flops": account.flops["blocks"],
@@ -153,6 +157,7 @@ def record_of(
         "embedding_params": outside["total"],
         "embedding_nonzero": outside["nonzero"],
         "corpus": f"{batches.facts['kind']}-{str(batches.facts['sha256'])[:8]}",
+        **mixture_columns(mixed),
         "wall_seconds": round(account.seconds, 3),
         "units_per_second": round(data_seen / max(account.seconds, 1e-9), 1),
         "peak_memory": peak_memory(device),
@@ -165,12 +170,41 @@ def record_of(
         "curve": account.curve,
         "flops": account.flops,
         "data": batches.facts,
+        **({"mixture": mixed} if mixed else {}),
         "code": fingerprint(),
         "versions": versions(),
         "parameters": counts,
         "device": device.type,
         "ended": time.time(),
     }
+
+
+def mixture_record(config: RunConfig, batches: Batches, steps: int, heldout: Heldout) -> list[dict[str, Any]]:
+    """What a run on a mixture says of each corpus; nothing for a run on one."""
+    if not isinstance(batches, TextMixture) or config.mixture is None:
+        return []
+    seen, unique = batches.seen_of(steps), batches.unique_of(steps)
+    return [
+        {
+            "corpus": corpus,
+            "label": label,
+            "weight": batches.weights[corpus],
+            "data_seen": seen[corpus],
+            "unique_data": unique[corpus],
+            **dict(zip(("loss", "eval_se"), heldout.parts.get(corpus, (math.nan, math.nan)), strict=True)),
+        }
+        for corpus, label in labels(config.mixture).items()
+    ]
+
+
+def mixture_columns(mixed: list[dict[str, Any]]) -> dict[str, float]:
+    """The same as columns of the run table, and the mean loss by the run's own weights."""
+    if not mixed:
+        return {}
+    names = {"weight": "weight", "data_seen": "data", "unique_data": "unique", "loss": "loss"}
+    columns = {f"{name}_{part['label']}": part[key] for part in mixed for key, name in names.items()}
+    # A corpus of no weight would turn NaN into NaN: its loss is there like the others', or none is.
+    return {"mixture_loss": math.fsum(part["weight"] * part["loss"] for part in mixed), **columns}
 
 
 def _of_start(row: dict[str, Any]) -> dict[str, Any]:

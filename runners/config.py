@@ -10,6 +10,7 @@ from pathlib import Path
 from bayes_scaling.runs import InputError
 from runners import models
 from runners.data.load import MODALITIES
+from runners.mixtures import Mixture, mixture_of
 from runners.models.shapes import Shape
 from runners.rates import DECAYS, RULES, tuned_learning_rate
 from runners.sparsity import distributions, methods, schedules, structures
@@ -71,8 +72,12 @@ class RunConfig:
         Images: side of an image and of a patch, in pixels.
     corpus, suffix, tokenizer, column, limit, task, flips
         Of the data; as `runners.data.load_batches` has them. By default Python's own source text, and photographs.
+    mixture : mapping of str to float, optional
+        Text: several corpora and their weights in place of `corpus`, as `runners.mixtures.mixture_of` takes them; it is
+        kept as pairs by name.
     heldout_items : int
-        Held-out windows or examples that the loss is the mean over, the same for all runs; 0 means all.
+        Held-out windows or examples that the loss is the mean over, the same for all runs; 0 means all. So many of
+        each corpus of a mixture.
     batch_size : int
         Windows or examples per step.
     learning_rate : float, optional
@@ -150,6 +155,7 @@ class RunConfig:
     image_size: int = 32
     patch_size: int = 4
     corpus: str | None = None
+    mixture: Mixture | None = None
     suffix: str = ".py"
     tokenizer: str = "bytes"
     column: str | None = None
@@ -211,7 +217,7 @@ class RunConfig:
                 raise InputError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
         # Defaults that hang on other knobs are resolved here, so that the hash tells what is in use.
         self._resolve("model", FAMILY_OF[self.modality])
-        self._resolve("corpus", CORPUS_OF[self.modality])
+        self._check_mixture()
         if (family := models.get(str(self.model))).modality != self.modality:
             raise InputError(f"model {self.model!r} is for {family.modality}, found modality {self.modality!r}")
         self._check_structure()
@@ -234,6 +240,16 @@ class RunConfig:
     def _resolve(self, name: str, value: object) -> None:
         if getattr(self, name) is None:
             object.__setattr__(self, name, value)
+
+    def _check_mixture(self) -> None:
+        if self.mixture is None:
+            self._resolve("corpus", CORPUS_OF[self.modality])
+            return
+        if self.modality != "language":
+            raise InputError(f"mixture is of texts, found modality {self.modality!r}")
+        if self.corpus is not None:
+            raise InputError(f"corpus is {self.corpus!r} beside a mixture; one of the two is needed")
+        object.__setattr__(self, "mixture", mixture_of(self.mixture))
 
     def _check_method(self) -> None:
         """That the parts of sparse training go together; knobs that do nothing here make no other run of it."""

@@ -42,7 +42,8 @@ def positions(config: RunConfig) -> int:
 
 def units_of_work(config: RunConfig) -> float:
     """Units of data that a run goes through, those of the held-out loss (a third of the cost) included."""
-    heldout = config.heldout_items * (config.context if config.modality == "language" else 1)
+    corpora = 1 if config.mixture is None else len(config.mixture)
+    heldout = corpora * config.heldout_items * (config.context if config.modality == "language" else 1)
     return config.steps * config.units_per_step + heldout / 3
 
 

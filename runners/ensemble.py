@@ -21,7 +21,7 @@ from runners.build import build_model, build_optimizer, build_sparsifier
 from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
-from runners.evaluate import cross_entropy, evaluate
+from runners.evaluate import Heldout, cross_entropy, heldout_loss
 from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
 from runners.models import Model
 from runners.models.flops import TrainFlops
@@ -191,9 +191,9 @@ class _Member:
         if self.sparsifier.before(self.account.step, self.optimizer):
             self.per_unit, self.sparsity = flops_now(self.model)
 
-    def record(self, together: int, loss: tuple[float, float] = (math.nan, math.nan)) -> dict[str, Any]:
+    def record(self, together: int, heldout: Heldout) -> dict[str, Any]:
         """Of a run that came to its end."""
-        record = record_of(self.config, self.batches, self.model, self.account, loss, self.device, self.start)
+        record = record_of(self.config, self.batches, self.model, self.account, heldout, self.device, self.start)
         record["run"]["ensemble"] = together
         return record
 
@@ -269,7 +269,7 @@ def _train_together(
                 clock = _share(members, clock)
                 for member, mean in zip(members, means, strict=True):
                     if not math.isfinite(mean):
-                        yield member, member.record(together)
+                        yield member, member.record(together, Heldout())
                 members = [member for member, mean in zip(members, means, strict=True) if math.isfinite(mean)]
                 if members:
                     forward, optimizer = _stack(members)
@@ -284,9 +284,9 @@ def _train_together(
 
     # One by one: held-out batches are large enough to keep a processor busy.
     for member in members:
-        heldout_loss = evaluate(member.model, member.batches.heldout(member.config.heldout_items), device, precision)
-        member.account.curve[-1]["heldout_loss"] = heldout_loss[0]
-        yield member, member.record(together, heldout_loss)
+        heldout = heldout_loss(member.model, member.batches, member.config.heldout_items, device, precision)
+        member.account.curve[-1]["heldout_loss"] = heldout.loss
+        yield member, member.record(together, heldout)
 
 
 def _stack(members: Sequence[_Member]) -> tuple[nn.Module, StackedAdamW]:

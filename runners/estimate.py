@@ -78,7 +78,8 @@ def estimate(configs: Sequence[RunConfig]) -> Estimate:
 def _kind(config: RunConfig) -> object:
     """What runs have in common whose pace differs by size alone."""
     knobs = ("modality", "model", "layers", "context", "image_size", "patch_size", "corpus", "batch_size", "activation")
-    return tuple(getattr(config, name) for name in (*knobs, "device", "precision", "compiled", "threads"))
+    corpora = [corpus for corpus, _ in config.mixture or ()]
+    return *corpora, *(getattr(config, name) for name in (*knobs, "device", "precision", "compiled", "threads"))
 
 
 def _seconds_per_unit(config: RunConfig) -> float:

@@ -1,16 +1,39 @@
 """Held-out loss."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from runners.data.batches import Batches
 from runners.devices import autocast, batch_to
 
-__all__ = ["BATCH", "cross_entropy", "evaluate", "mean_and_error"]
+__all__ = ["BATCH", "Heldout", "cross_entropy", "evaluate", "heldout_loss", "mean_and_error"]
 
 BATCH = 256
 """Windows or examples at a time."""
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """The held-out loss of a run.
+
+    Attributes
+    ----------
+    loss, error : float
+        Cross-entropy in nats per token or example, and its sampling error; NaN for a run that has none. Of a mixture,
+        the plain mean over its corpora, so that runs compare whatever their weights.
+    parts : mapping of str to tuple of float
+        Of a mixture, loss and error by corpus.
+    """
+
+    loss: float = math.nan
+    error: float = math.nan
+    parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
@@ -51,6 +74,24 @@ def evaluate(
         losses.append(loss.mean(1).double().cpu().numpy())
     model.train()
     return mean_and_error(np.concatenate(losses), clusters)
+
+
+def heldout_loss(model: nn.Module, batches: Batches, count: int, device: torch.device, precision: str) -> Heldout:
+    """Loss on up to `count` held-out windows or examples of the data, or of each of its parts; 0 means all.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    batches : Batches
+    count : int
+    device, precision
+        Where and how.
+    """
+    if not batches.parts:
+        return Heldout(*evaluate(model, batches.heldout(count), device, precision))
+    parts = {name: evaluate(model, part.heldout(count), device, precision) for name, part in batches.parts.items()}
+    losses, errors = zip(*parts.values(), strict=True)
+    return Heldout(math.fsum(losses) / len(parts), math.hypot(*errors) / len(parts), parts)
 
 
 def mean_and_error(losses: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bayes_scaling.runs import InputError, load_runs
 from runners.config import RunConfig
+from runners.mixtures import composition, one_at_a_time
 from runners.sparsity import structures
 
 __all__ = ["MAX_RUNS", "Plan", "expand", "load_plan", "plan_names"]
@@ -22,7 +23,7 @@ MAX_RUNS = 10_000
 """A plan with more combinations than this is taken for a slip, unless its user says otherwise."""
 
 KNOBS = {knob.name: knob for knob in fields(RunConfig)}
-WORDS = {"kind", "strategy", "pretrain_data", "where"}
+WORDS = {"kind", "strategy", "pretrain_data", "one_at_a_time", "where"}
 """What a plan may say beside the knobs of a run."""
 
 TABLES = (".csv", ".parquet", ".jsonl", ".ndjson", ".nc")
@@ -108,6 +109,8 @@ def expand(plan: dict[str, Any], settings: Mapping[str, Any] | None = None, max_
         the knobs of `RunConfig` a grid may have
 
         - ``kind``, a list of [structure, sparsity] pairs, for both together;
+        - ``one_at_a_time``, a table of `runners.mixtures.one_at_a_time`'s ``corpora`` and, if wanted, ``reduced`` and
+          ``increased``: AutoScale's 2 m + 1 mixtures, where ``data_seen`` is that of the uniform one;
         - ``strategy``: ``pretrained`` runs start from a dense model of the same shape that is trained on
           ``pretrain_data`` tokens or examples before, as a run of its own;
         - ``where``, a filter or a list of them: expressions of `pandas.DataFrame.query` in the knobs, ``strategy`` and
@@ -152,11 +155,22 @@ def expand(plan: dict[str, Any], settings: Mapping[str, Any] | None = None, max_
 
 
 def _axes(grid: dict[str, Any]) -> list[list[tuple[str, Any]]]:
-    return [
-        [(name, value) for value in (values if isinstance(values, list) else [values])]
-        for name, values in grid.items()
-        if name != "where"
-    ]
+    values_of = {name: values if isinstance(values, list) else [values] for name, values in grid.items()}
+    values_of.pop("where", None)
+    if "one_at_a_time" in values_of:
+        values_of["one_at_a_time"] = [each for table in values_of["one_at_a_time"] for each in _amounts(table)]
+    return [[(name, value) for value in values] for name, values in values_of.items()]
+
+
+def _amounts(table: Any) -> list[dict[str, float]]:
+    """The mixtures of a design, as relative amounts."""
+    known = isinstance(table, dict) and not set(table) - {"corpora", "reduced", "increased"}
+    if not known or not isinstance(table.get("corpora"), list):
+        raise InputError(
+            f"one_at_a_time is {table!r}; a table with a list 'corpora' and, if wanted, 'reduced' and 'increased' is "
+            "needed"
+        )
+    return one_at_a_time(**table)
 
 
 def _point(settings: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +179,11 @@ def _point(settings: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(kind, list) or len(kind) != 2:
             raise InputError(f"kind is {kind!r}; a list of [structure, sparsity] pairs is needed")
         settings["structure"], settings["sparsity"] = kind
+    if (amounts := settings.pop("one_at_a_time", None)) is not None:
+        data_seen = settings.get("data_seen", KNOBS["data_seen"].default)
+        if not isinstance(data_seen, int | float):
+            raise InputError(f"data_seen is {data_seen!r}; with one_at_a_time a number is needed")
+        settings["mixture"], settings["data_seen"] = composition(amounts, data_seen)
     if "sparsity" not in settings and settings.get("structure", "dense") not in ("dense", "unstructured"):
         settings["sparsity"] = structures.parse(settings["structure"]).fixed_sparsity
     for name, value in settings.items():  # 1e6 is a float in TOML

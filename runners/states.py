@@ -95,8 +95,9 @@ def _corpora(records: Mapping[str, dict[str, Any]]) -> dict[str, Counter[str]]:
 def _corpus(record: dict[str, Any]) -> str:
     """What names the data of a run: the knobs that it is made of."""
     config = record.get("config", {})
-    knobs = ("corpus", "suffix", "tokenizer", "column", "limit", "task", "image_size")
-    return json.dumps([config.get(name) for name in knobs])
+    knobs = ("suffix", "tokenizer", "column", "limit", "task", "image_size")
+    mixture = [corpus for corpus, _ in config.get("mixture") or ()]  # whatever their weights
+    return json.dumps([" + ".join(mixture) or config.get("corpus"), *(config.get(name) for name in knobs)])
 
 
 def _sha(record: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.data.load import load_batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
-from runners.evaluate import cross_entropy, evaluate
+from runners.evaluate import Heldout, cross_entropy, heldout_loss
 from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
 from runners.pretrained import keep, load_pretrained
 from runners.rates import learning_rate
@@ -144,11 +144,11 @@ def _train(
     account.seconds += time.perf_counter() - clock
     sparsifier.finish()
 
-    heldout_loss = math.nan, math.nan
+    heldout = Heldout()
     if not diverged:
-        heldout_loss = evaluate(compiled, batches.heldout(config.heldout_items), device, config.precision)
-        account.curve[-1]["heldout_loss"] = heldout_loss[0]
-    record = record_of(config, batches, model, account, heldout_loss, device, start)
+        heldout = heldout_loss(compiled, batches, config.heldout_items, device, config.precision)
+        account.curve[-1]["heldout_loss"] = heldout.loss
+    record = record_of(config, batches, model, account, heldout, device, start)
     if keep_model and record["status"] == "finished":
         keep(keep_model, store, config, batches.facts, record, model)
     return record
@@ -158,7 +158,7 @@ def batches_of(config: RunConfig) -> Any:
     """The data of a run."""
     return load_batches(
         config.modality,
-        str(config.corpus),
+        config.corpus,
         batch_size=config.batch_size,
         seed=config.seed,
         context=config.context,
@@ -169,6 +169,7 @@ def batches_of(config: RunConfig) -> Any:
         image_size=config.image_size,
         task=config.task,
         flips=config.flips,
+        mixture=config.mixture,
     )
 
 
@@ -177,7 +178,7 @@ def first_losses(config: RunConfig, batches: Batches, model: nn.Module, device: 
     for step in range(config.steps):
         if stop_asked():
             raise RunInterrupted
-        if batches.order.epoch(step) > 0:
+        if batches.epoch(step) > 0:
             return
         inputs, targets = batch_to(device, *batches.batch(step))
         with autocast(device, config.precision):

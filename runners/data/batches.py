@@ -1,10 +1,9 @@
 """What a training loop asks of its data, the same for text and images."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
-
-from runners.data.order import Order
 
 __all__ = ["Batches"]
 
@@ -26,22 +25,30 @@ class Batches(Protocol):
         What a record says about the data: name, kind, counts, SHA-256, how duplicates went.
     units_per_step : int
         Tokens or examples of one batch.
-    order : Order
-        In which the data comes, by epochs.
+    parts : mapping of str to Batches
+        The corpora of a mixture by name, for their held-out data; empty where there is one corpus.
     """
 
     modality: str
     unit: str
     classes: int
-    facts: dict[str, str | int]
+    facts: dict[str, Any]
     units_per_step: int
-    order: Order
+
+    @property
+    def parts(self) -> "Mapping[str, Batches]":
+        """As above: an attribute, or a property."""
+        ...
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of a step, counted from 0.
 
         Text: (batch, context) int64 twice. Images: (batch, 3, height, width) float32, normalised, and (batch,) int64.
         """
+        ...
+
+    def epoch(self, step: int) -> int:
+        """How often the data was begun anew before a step."""
         ...
 
     def unique(self, steps: int) -> int:

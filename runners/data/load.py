@@ -2,6 +2,7 @@
 
 from bayes_scaling.runs import InputError
 from runners.data.batches import Batches
+from runners.mixtures import Mixture
 
 __all__ = ["MODALITIES", "load_batches"]
 
@@ -11,7 +12,7 @@ SMALLEST_IMAGE = 8
 
 def load_batches(
     modality: str,
-    corpus: str,
+    corpus: str | None,
     *,
     batch_size: int,
     seed: int,
@@ -23,6 +24,7 @@ def load_batches(
     image_size: int = 32,
     task: str | None = None,
     flips: bool = False,
+    mixture: Mixture | None = None,
 ) -> Batches:
     """Open a corpus, or take it from the cache, and order it for a run.
 
@@ -31,8 +33,10 @@ def load_batches(
     modality : str
         ``language`` or ``vision``.
     corpus : str
-        Text: ``stdlib``; folders or Parquet files, separated by commas; ``hf:NAME`` or ``hf:NAME:CONFIGURATION`` for a
-        Hugging Face data set. Images: a folder; ``hf:NAME``; ``photographs``, or ``photographs:FOLDER`` for one's own.
+        Text: ``stdlib``, or a part of it, ``stdlib:PATTERNS``; folders or Parquet files, separated by commas;
+        ``package:NAME`` or ``package:NAME/PATTERNS`` for files of an installed package; ``hf:NAME`` or
+        ``hf:NAME:CONFIGURATION`` for a Hugging Face data set; None with a mixture. Images: a folder; ``hf:NAME``;
+        ``photographs``, or ``photographs:FOLDER`` for one's own.
     batch_size : int
         Windows or examples per step.
     seed : int
@@ -55,6 +59,9 @@ def load_batches(
         none.
     flips : bool
         Images: mirror each training image with probability one half.
+    mixture : Mixture, optional
+        Text: several corpora and their weights (`runners.mixtures.mixture_of`); `suffix`, `column`, `tokenizer` and
+        `limit` are those of each.
 
     Returns
     -------
@@ -71,14 +78,18 @@ def load_batches(
             raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
     if modality == "language":
         from runners.data.text.corpus import load_corpus
+        from runners.data.text.mixture import TextMixture
         from runners.data.text.windows import TextBatches
 
-        text = load_corpus(corpus, suffix, column=column or "text", tokenizer=tokenizer, limit=limit)
-        return TextBatches(text, context, batch_size, seed)
+        names = [str(corpus)] if mixture is None else [name for name, _ in mixture]
+        texts = [load_corpus(name, suffix, column=column or "text", tokenizer=tokenizer, limit=limit) for name in names]
+        if mixture is not None:
+            return TextMixture(mixture, texts, context, batch_size, seed)
+        return TextBatches(texts[0], context, batch_size, seed)
     if modality == "vision":
         from runners.data.images.corpus import load_images
         from runners.data.images.examples import ImageBatches
 
-        images = load_images(corpus, image_size, task=task, column=column, limit=limit)
+        images = load_images(str(corpus), image_size, task=task, column=column, limit=limit)
         return ImageBatches(images, batch_size, seed, flips)
     raise InputError(f"modality is {modality!r}; allowed are {', '.join(map(repr, MODALITIES))}")

@@ -1,5 +1,8 @@
 """Batches of examples made from images."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from runners.data.images.corpus import ImageCorpus, Side
@@ -36,7 +39,8 @@ class ImageBatches:
         self.images = images
         self.flips = flips
         self.classes = images.classes
-        self.facts = images.facts | {"flips": int(flips)}
+        self.facts: dict[str, Any] = images.facts | {"flips": int(flips)}
+        self.parts: Mapping[str, ImageBatches] = {}
         self.units_per_step = batch_size
         self.order = Order(len(images.train.images) * images.task.VIEWS, 1, batch_size, seed)
         # Every value a pixel can have, normalised: a look-up is faster than arithmetic on every pixel.
@@ -49,6 +53,10 @@ class ImageBatches:
         if self.flips:
             mirrored = np.random.default_rng((self.order.seed, step, FLIPS)).random(len(chosen)) < 0.5
         return self._examples(self.images.train, chosen, mirrored)
+
+    def epoch(self, step: int) -> int:
+        """How often the examples were begun anew before a step."""
+        return self.order.epoch(step)
 
     def unique(self, steps: int) -> int:
         """Distinct examples in the first `steps` steps."""

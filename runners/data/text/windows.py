@@ -1,5 +1,8 @@
 """Batches of windows of text."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from bayes_scaling.runs import InputError
@@ -38,16 +41,24 @@ class TextBatches:
         self.corpus = corpus
         self.context = context
         self.classes = corpus.vocabulary
-        self.facts = corpus.facts
+        self.facts: dict[str, Any] = dict(corpus.facts)
+        self.parts: Mapping[str, TextBatches] = {}
         self.units_per_step = batch_size * context
         self.order = Order(len(corpus.train) - 1, context, batch_size, seed)
         self._window = np.arange(context + 1)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of a step, (batch, context) int64 each."""
-        starts = self.order.at(step)
+        return self.windows(self.order.at(step))
+
+    def windows(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of the windows that start there."""
         windows = self.corpus.train[starts[:, None] + self._window].astype(np.int64)
         return windows[:, :-1], windows[:, 1:]
+
+    def epoch(self, step: int) -> int:
+        """How often the text was begun anew before a step."""
+        return self.order.epoch(step)
 
     def unique(self, steps: int) -> int:
         """Distinct tokens predicted in the first `steps` steps."""

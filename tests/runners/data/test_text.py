@@ -43,7 +43,7 @@ def sides(corpus):
 
 
 def test_the_kinds_of_sources_are_the_files_that_there_are():
-    assert sorted(kinds(sources.__name__)) == ["folders", "hf", "parquet", "stdlib"]
+    assert sorted(kinds(sources.__name__)) == ["folders", "hf", "package", "parquet", "stdlib"]
 
 
 def test_the_real_corpus_is_the_standard_library():

@@ -8,7 +8,7 @@ from runners.data.split import content_hash
 from runners.data.text.duplicates import RULE, drop_duplicates
 from runners.data.text.source import TextSource
 
-__all__ = ["KIND", "clean_source", "open_source", "read"]
+__all__ = ["KIND", "clean_source", "open_source", "read", "source_of"]
 
 KIND = "folders"
 
@@ -19,8 +19,8 @@ def open_source(where: str, *, suffix: str, column: str) -> TextSource:  # noqa:
     for folder in where.split(","):
         if not Path(folder).is_dir():
             raise InputError(
-                f"corpus is {where!r}; allowed are 'stdlib', existing folders, Parquet files and 'hf:NAME' for a "
-                f"Hugging Face data set, and {folder!r} is none"
+                f"corpus is {where!r}; allowed are 'stdlib', existing folders, Parquet files, 'package:NAME' for an "
+                f"installed package and 'hf:NAME' for a Hugging Face data set, and {folder!r} is none"
             )
         files += [path for path in Path(folder).rglob(f"*{suffix}") if path.is_file()]
     if not files:
@@ -40,7 +40,13 @@ def read(path: Path) -> bytes:
 def clean_source(kind: str, name: str, texts: Iterable[bytes], facts: dict[str, str | int]) -> TextSource:
     """Texts without near-duplicates, in the order of their content hashes, whatever order they came in."""
     texts = list(texts)
-    kept = sorted((content_hash(text), text) for text in drop_duplicates(texts))
+    found: dict[str, str | int] = {"documents_found": len(texts), "bytes_found": sum(map(len, texts))}
+    return source_of(kind, name, drop_duplicates(texts), facts | found)
+
+
+def source_of(kind: str, name: str, texts: Iterable[bytes], facts: dict[str, str | int]) -> TextSource:
+    """Texts that are clean, in the order of their content hashes."""
+    kept = sorted((content_hash(text), text) for text in texts)
     return TextSource(
         kind=kind,
         name=name,
@@ -48,5 +54,5 @@ def clean_source(kind: str, name: str, texts: Iterable[bytes], facts: dict[str, 
         documents=lambda: (text for _, text in kept),
         small=True,
         duplicates=RULE,
-        facts=facts | {"documents_found": len(texts), "bytes_found": sum(map(len, texts))},
+        facts=facts,
     )
