@@ -5,7 +5,7 @@ import platform
 import time
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from runners.mixtures import labels
 from runners.models import Model
 from runners.models.flops import TrainFlops, train_flops
 from runners.models.parameters import count_parameters, embeddings
+
+if TYPE_CHECKING:
+    from runners.watch import Watch
 
 __all__ = ["CURVE_POINTS", "Account", "failed_record", "record_of"]
 
@@ -92,6 +95,7 @@ def record_of(
     heldout: Heldout,
     device: torch.device,
     start: dict[str, Any] | None = None,
+    watch: "Watch | None" = None,
 ) -> dict[str, Any]:
     """The record of a run that came to its end; `runners.records` describes it.
 
@@ -109,6 +113,9 @@ def record_of(
         Where it was trained.
     start : dict, optional
         The trained model that it started from.
+    watch : Watch, optional
+        What held-out losses along it led to. Of a run with `patience`, everything is of the step where it was best,
+        but for the times.
 
     Returns
     -------
@@ -117,9 +124,10 @@ def record_of(
     """
     counts = count_parameters(model)
     outside = embeddings(counts)
-    data_seen = account.step * batches.units_per_step
     finite = math.isfinite(heldout.loss)
-    mixed = mixture_record(config, batches, account.step, heldout)
+    best = None if watch is None else watch.best
+    step, flops = (account.step, account.flops) if best is None else (best.step, best.flops)
+    mixed = mixture_record(config, batches, step, heldout)
     before = {} if start is None else _of_start(start["row"])
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     frozen = any(not parameter.requires_grad for parameter in model.parameters())
@@ -132,7 +140,7 @@ def record_of(
         "sparsity": sparsity_of(counts),
         "nonzero_params": counts["blocks"]["nonzero"],
         "param_kind": "non_embedding",
-        "data_seen": data_seen,
+        "data_seen": step * batches.units_per_step,
         "data_unit": batches.unit,
         "loss": heldout.loss if finite else math.nan,
         # The held-out data is the same for all runs, so what it happens to hold moves all losses together: that is no
@@ -140,16 +148,20 @@ def record_of(
         "eval_se": heldout.error if finite else math.nan,
         "seed": config.seed,
         "total_params": counts["blocks"]["total"],
-        "train_flops": account.flops["blocks"],
-        "all_flops": sum(account.flops.values()),
+        "train_flops": flops["blocks"],
+        "all_flops": sum(flops.values()),
         **before,
-        "unique_data": batches.unique(account.step),
+        "unique_data": batches.unique(step),
+        **({"available_data": config.unique_data} if config.unique_data else {}),
         "batch_size": batches.units_per_step,
         "learning_rate": config.learning_rate,
         "method": config.method if config.sparsity else "",
         "distribution": config.distribution if config.sparsity else "",
         "schedule": config.schedule if config.sparsity else "",
         **({"power": config.power} if config.power != 1 else {}),
+        "weight_decay": config.weight_decay,
+        "dropout": config.dropout,
+        "input_noise": config.input_noise,
         **({"trained_params": trained, "trained_share": trained / weights} if frozen else {}),
         "layers": config.shape.layers,
         "width": config.shape.width,
@@ -158,8 +170,9 @@ def record_of(
         "embedding_nonzero": outside["nonzero"],
         "corpus": f"{batches.facts['kind']}-{str(batches.facts['sha256'])[:8]}",
         **mixture_columns(mixed),
+        **({} if watch is None else watch.columns(account)),
         "wall_seconds": round(account.seconds, 3),
-        "units_per_second": round(data_seen / max(account.seconds, 1e-9), 1),
+        "units_per_second": round(account.step * batches.units_per_step / max(account.seconds, 1e-9), 1),
         "peak_memory": peak_memory(device),
     }
     return {
@@ -168,7 +181,7 @@ def record_of(
         "status": "finished" if finite else "diverged",
         "config": asdict(config),
         "curve": account.curve,
-        "flops": account.flops,
+        "flops": flops,
         "data": batches.facts,
         **({"mixture": mixed} if mixed else {}),
         "code": fingerprint(),
@@ -209,7 +222,12 @@ def mixture_columns(mixed: list[dict[str, Any]]) -> dict[str, float]:
 
 def _of_start(row: dict[str, Any]) -> dict[str, Any]:
     """The dense phase, apart from the sparse one."""
-    return {"pretrain_data": row["data_seen"], "pretrain_flops": row["train_flops"], "pretrained": row["run_id"]}
+    return {
+        "pretrain_data": row["data_seen"],
+        "pretrain_flops": row["train_flops"],
+        "pretrain_corpus": row["corpus"],
+        "pretrained": row["run_id"],
+    }
 
 
 def failed_record(config: RunConfig, error: str, began: float) -> dict[str, Any]:

@@ -19,7 +19,10 @@ def build_model(config: RunConfig, batches: Batches) -> Model:
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to move
         torch.manual_seed(config.seed)
         family = models.get(str(config.model))
-        return family.build(config.shape, classes=batches.classes, input_shape=inputs.shape[1:], **options)
+        model = family.build(config.shape, classes=batches.classes, input_shape=inputs.shape[1:], **options)
+    if config.dropout:
+        model.set_dropout(config.dropout)
+    return model
 
 
 def build_sparsifier(config: RunConfig, model: Model) -> Sparsifier:

@@ -78,6 +78,16 @@ class RunConfig:
     heldout_items : int
         Held-out windows or examples that the loss is the mean over, the same for all runs; 0 means all. So many of
         each corpus of a mixture.
+    unique_data : int
+        Text: most distinct tokens to train on, the first ones of the corpus, whatever the seed, so that smaller sets
+        are parts of larger ones; 0 means all. Held-out data stays as it is.
+    evaluate_every : int
+        Steps between held-out losses along the run; 0 takes one at the end only.
+    patience : int
+        Held-out losses in a row without a better one after which a run ends; it is then reported, and its model kept,
+        as it was when it was best. 0 goes on to the end and reports that.
+    target_loss : float, optional
+        Held-out loss at which a run ends.
     batch_size : int
         Windows or examples per step.
     learning_rate : float, optional
@@ -94,6 +104,13 @@ class RunConfig:
         Where the decay ends, as a fraction of the peak.
     weight_decay, beta1, beta2, clip : float
         AdamW's knobs (no decay on norms) and the largest gradient norm.
+    dropout : float
+        Share of what attention and MLP add to the residual stream that is dropped in training, in [0, 1).
+    input_noise : float
+        On training inputs. Text: the share of tokens replaced by random ones, in [0, 1). Images: the standard deviation
+        of normal noise, where that of the pixels is 1.
+    landscape : bool
+        Whether the record has the spectra of all matrices before and after training (`runners.landscape`).
     method, distribution, schedule : str
         Which weights go, how many from each tensor, and when; see ``docs/sparsity.md``.
     power : float
@@ -121,7 +138,8 @@ class RunConfig:
         non-zeros as the dense model of the same N has; ``none`` leaves them dense.
     pretrained : str, optional
         Trained dense model (`runners.train.run` keeps it on request) that training starts from: a file, or
-        ``run:RUN_ID`` for the model of another run in the same store. The run's strategy is then ``pretrained``. Runs
+        ``run:RUN_ID`` for the model of another run in the same store. It may have been trained on another corpus, with
+        the same tokenizer. The run's strategy is then ``pretrained``. Runs
         are told apart by the file's name, not by its folder.
     device : str
         ``auto`` takes CUDA, then MPS, then the CPU.
@@ -163,6 +181,10 @@ class RunConfig:
     task: str | None = None
     flips: bool = False
     heldout_items: int = 8192
+    unique_data: int = 0
+    evaluate_every: int = 0
+    patience: int = 0
+    target_loss: float | None = None
     batch_size: int = 16
     learning_rate: float | None = None
     rate_rule: str = "density"
@@ -174,6 +196,9 @@ class RunConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     clip: float = 1.0
+    dropout: float = 0.0
+    input_noise: float = 0.0
+    landscape: bool = False
     method: str = "magnitude"
     distribution: str = "uniform"
     schedule: str = "polynomial"
@@ -199,6 +224,7 @@ class RunConfig:
         whole = ("nonzero_params", "data_seen", "layers", "context", "batch_size", "prune_every", "threads")
         least = dict.fromkeys((*whole, "multiple_of", "image_size", "patch_size", "update_every", "pst_rank"), 1)
         least |= dict.fromkeys(("seed", "heldout_items", "limit", "snip_batches"), 0)
+        least |= dict.fromkeys(("unique_data", "evaluate_every", "patience"), 0)
         for name, smallest in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
@@ -226,16 +252,18 @@ class RunConfig:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number above 0 is needed")
-        for name in ("warmup", "cooldown", "final_learning_rate", "weight_decay", "beta1", "beta2"):
+        for name in ("warmup", "cooldown", "final_learning_rate", "weight_decay", "beta1", "beta2", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number in [0, 1) is needed")
+        if not 0 <= self.input_noise < (1 if self.modality == "language" else math.inf):
+            allowed = "a share in [0, 1)" if self.modality == "language" else "a standard deviation of at least 0"
+            raise InputError(f"input_noise is {self.input_noise!r}; {allowed} is needed")
         if self.decay == "wsd" and self.warmup + self.cooldown > 1:
             raise InputError(
                 f"warmup {self.warmup} and cooldown {self.cooldown} exceed the run; their sum is at most 1"
             )
-        if self.pretrained is not None and self.sparsity == 0:
-            raise InputError("pretrained is a start for sparse runs; sparsity above 0 is needed")
         self._check_method()
+        self._check_ends()
 
     def _resolve(self, name: str, value: object) -> None:
         if getattr(self, name) is None:
@@ -250,6 +278,20 @@ class RunConfig:
         if self.corpus is not None:
             raise InputError(f"corpus is {self.corpus!r} beside a mixture; one of the two is needed")
         object.__setattr__(self, "mixture", mixture_of(self.mixture))
+
+    def _check_ends(self) -> None:
+        """What a run may end by, and on how much data."""
+        if self.unique_data and (self.modality != "language" or self.mixture is not None):
+            of = "a mixture" if self.mixture is not None else f"modality {self.modality!r}"
+            raise InputError(f"unique_data is {self.unique_data}, found {of}; it is of runs on one text")
+        if self.target_loss is not None and not 0 < self.target_loss < math.inf:
+            raise InputError(f"target_loss is {self.target_loss!r}; a number above 0 is needed")
+        for name in ("patience", "target_loss"):
+            if getattr(self, name) and not self.evaluate_every:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}, which goes by held-out losses along the run; evaluate_every "
+                    "above 0 is needed"
+                )
 
     def _check_method(self) -> None:
         """That the parts of sparse training go together; knobs that do nothing here make no other run of it."""

@@ -41,10 +41,14 @@ def positions(config: RunConfig) -> int:
 
 
 def units_of_work(config: RunConfig) -> float:
-    """Units of data that a run goes through, those of the held-out loss (a third of the cost) included."""
+    """Units of data that a run goes through, those of held-out losses (a third of the cost) included.
+
+    A run that may end early is counted as if it did not.
+    """
     corpora = 1 if config.mixture is None else len(config.mixture)
     heldout = corpora * config.heldout_items * (config.context if config.modality == "language" else 1)
-    return config.steps * config.units_per_step + heldout / 3
+    looks = 1 + ((config.steps - 1) // config.evaluate_every if config.evaluate_every else 0)
+    return config.steps * config.units_per_step + looks * heldout / 3
 
 
 def work(config: RunConfig) -> float:

@@ -23,8 +23,10 @@ from runners.data.batches import Batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import Heldout, cross_entropy, heldout_loss
 from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
+from runners.landscape import Figures, add_landscape, landscape
 from runners.models import Model
 from runners.models.flops import TrainFlops
+from runners.noise import training_batch
 from runners.pretrained import Pretrained, keep, load_pretrained
 from runners.rates import learning_rate
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
@@ -33,6 +35,7 @@ from runners.stacked import StackedModel
 from runners.stacked_adamw import StackedAdamW
 from runners.store import Store
 from runners.train import batches_of, first_losses
+from runners.watch import Watch
 
 __all__ = ["AT_ONCE", "group", "run_ensemble"]
 
@@ -45,6 +48,7 @@ OF_THE_MEMBER = frozenset(
         *("sparsity", "structure", "method", "distribution", "embedding_sparsity"),
         *("schedule", "prune_start", "prune_end", "prune_power", "prune_every"),
         *("update_every", "update_end", "update_fraction", "snip_batches"),
+        *("evaluate_every", "patience", "target_loss", "landscape"),
         # What these mean is in the shape and in the steps, which are compared.
         *("nonzero_params", "layers", "width", "scaling", "head_size", "activation", "data_seen"),
     }
@@ -89,8 +93,9 @@ def _kind(config: RunConfig) -> object:
 
 
 def _stacks(config: RunConfig) -> bool:
-    """Whether the stacked model can do all that the run's method asks for."""
-    return config.sparsity == 0 or (config.pruning_method.stacks and config.power == 1)
+    """Whether the stacked model can do all that the run asks for."""
+    # Dropout draws for a batch of a member's own.
+    return config.dropout == 0 and (config.sparsity == 0 or (config.pruning_method.stacks and config.power == 1))
 
 
 def run_ensemble(
@@ -137,10 +142,9 @@ def run_ensemble(
     if len(kinds := group(configs, max(1, len(configs)))) != 1:
         raise InputError(f"configs are of {len(kinds)} kinds, which cannot train together; group() puts them in order")
     if not _stacks(configs[0]):
-        raise InputError(
-            f"method {configs[0].method!r} with power {configs[0].power:g} cannot train in an ensemble; "
-            "runners.train.run trains it alone"
-        )
+        method = f"method {configs[0].method!r} with power {configs[0].power:g}"
+        what = f"dropout {configs[0].dropout:g}" if configs[0].dropout else method
+        raise InputError(f"{what} cannot train in an ensemble; runners.train.run trains it alone")
     began = time.perf_counter()
     store = None if store is None else Store(store)
     unique = {config.run_id: config for config in configs}
@@ -174,9 +178,11 @@ class _Member:
     batches: Batches
     model: Model
     start: Pretrained | None
+    before: dict[str, Figures] | None
     sparsifier: Sparsifier
     optimizer: torch.optim.AdamW
     account: Account
+    watch: Watch
     device: torch.device
     per_unit: TrainFlops = field(init=False)
     sparsity: float = field(init=False)
@@ -191,9 +197,22 @@ class _Member:
         if self.sparsifier.before(self.account.step, self.optimizer):
             self.per_unit, self.sparsity = flops_now(self.model)
 
+    def save(self, store: Store) -> None:
+        """Its checkpoint."""
+        save(store, self.config, self.batches.facts, self.model, self.optimizer, self.account, self.watch)
+
+    def look(self) -> Heldout:
+        """Its held-out loss as it is now."""
+        config = self.config
+        return heldout_loss(self.model, self.batches, config.heldout_items, self.device, config.precision)
+
     def record(self, together: int, heldout: Heldout) -> dict[str, Any]:
         """Of a run that came to its end."""
-        record = record_of(self.config, self.batches, self.model, self.account, heldout, self.device, self.start)
+        heldout = self.watch.settle(self.model, heldout)
+        record = record_of(
+            self.config, self.batches, self.model, self.account, heldout, self.device, self.start, self.watch
+        )
+        add_landscape(record, self.before, self.model)
         record["run"]["ensemble"] = together
         return record
 
@@ -223,13 +242,15 @@ def _members(configs: Sequence[RunConfig], store: Store | None) -> list[_Member]
         batches = of_seed[config.seed]
         model = build_model(config, batches)
         start = load_pretrained(config, model, batches, store)
+        before = landscape(model) if config.landscape else None
         sparsifier = build_sparsifier(config, model)
         model.to(device)
         optimizer = build_optimizer(config, model)
-        account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device)
+        watch = Watch(config)
+        account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device, watch)
         if account.step == 0:
             sparsifier.start(first_losses(config, batches, model, device))
-        members.append(_Member(config, batches, model, start, sparsifier, optimizer, account, device))
+        members.append(_Member(config, batches, model, start, before, sparsifier, optimizer, account, watch, device))
     return members
 
 
@@ -261,22 +282,28 @@ def _train_together(
         for member, loss in zip(members, losses.detach().unbind(), strict=True):
             member.account.count(member.per_unit, units, loss)
 
-        if step % points == 0 or step == steps:
-            means = [member.account.point(step * units, member.sparsity) for member in members]
+        at_point = step % points == 0 or step == steps
+        if marked := [member for member in members if at_point or member.watch.due(step)]:
+            means = [member.account.point(step * units, member.sparsity) for member in marked]
             if progress is not None:
                 progress(step, steps, float(np.mean(means)))
-            if not all(map(math.isfinite, means)):
-                clock = _share(members, clock)
-                for member, mean in zip(members, means, strict=True):
-                    if not math.isfinite(mean):
-                        yield member, member.record(together, Heldout())
-                members = [member for member, mean in zip(members, means, strict=True) if math.isfinite(mean)]
+            clock = _share(members, clock)
+            ended = [
+                (member, heldout)
+                for member, mean in zip(marked, means, strict=True)
+                if (heldout := _ending(member, step, mean)) is not None
+            ]
+            clock = time.perf_counter()
+            for member, heldout in ended:
+                yield member, member.record(together, heldout)
+            if ended:
+                members = [member for member in members if all(member is not gone for gone, _ in ended)]
                 if members:
                     forward, optimizer = _stack(members)
         if store is not None and (stop_asked() or time.perf_counter() - last_saved >= checkpoint_seconds):
             clock = _share(members, clock)
             for member in members:
-                save(store, member.config, member.batches.facts, member.model, member.optimizer, member.account)
+                member.save(store)
             clock = last_saved = time.perf_counter()
         if stop_asked():
             raise RunInterrupted
@@ -284,9 +311,19 @@ def _train_together(
 
     # One by one: held-out batches are large enough to keep a processor busy.
     for member in members:
-        heldout = heldout_loss(member.model, member.batches, member.config.heldout_items, device, precision)
-        member.account.curve[-1]["heldout_loss"] = heldout.loss
+        heldout = member.look()
+        member.watch.see(member.account, heldout, member.model)
         yield member, member.record(together, heldout)
+
+
+def _ending(member: _Member, step: int, mean: float) -> Heldout | None:
+    """The held-out loss of a member that comes to its end before the others: it diverged, or its watch says so."""
+    if not math.isfinite(mean):
+        return Heldout()
+    if not member.watch.due(step):
+        return None
+    heldout = member.look()
+    return heldout if member.watch.see(member.account, heldout, member.model) else None
 
 
 def _stack(members: Sequence[_Member]) -> tuple[nn.Module, StackedAdamW]:
@@ -301,8 +338,8 @@ def _stack(members: Sequence[_Member]) -> tuple[nn.Module, StackedAdamW]:
 
 def _batch(members: Sequence[_Member], step: int) -> tuple[np.ndarray, np.ndarray]:
     """The members' batches, one after the other; those with the same seed have the same data."""
-    of_seed = {member.config.seed: member.batches for member in members}
-    batches = {seed: batches.batch(step) for seed, batches in of_seed.items()}
+    of_seed = {member.config.seed: member for member in members}
+    batches = {seed: training_batch(member.config, member.batches, step) for seed, member in of_seed.items()}
     inputs, targets = zip(*(batches[member.config.seed] for member in members), strict=True)
     return np.concatenate(inputs), np.concatenate(targets)
 

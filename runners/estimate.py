@@ -92,6 +92,9 @@ def _seconds_per_unit(config: RunConfig) -> float:
         pretrained=None,
         learning_rate=None,
         heldout_items=config.batch_size,
+        evaluate_every=0,
+        patience=0,
+        target_loss=None,
         data_seen=STEPS * config.units_per_step,
     )
     run(replace(short, data_seen=2 * config.units_per_step))

@@ -23,12 +23,18 @@ MAX_RUNS = 10_000
 """A plan with more combinations than this is taken for a slip, unless its user says otherwise."""
 
 KNOBS = {knob.name: knob for knob in fields(RunConfig)}
-WORDS = {"kind", "strategy", "pretrain_data", "one_at_a_time", "where"}
+WORDS = {"kind", "strategy", "pretrain", "pretrain_data", "one_at_a_time", "where"}
 """What a plan may say beside the knobs of a run."""
 
 TABLES = (".csv", ".parquet", ".jsonl", ".ndjson", ".nc")
-OF_SPARSE_RUNS = ("method", "distribution", "schedule", "learning_rate")
+OF_LATER_PHASES = (
+    *("method", "distribution", "schedule", "learning_rate"),
+    *("unique_data", "evaluate_every", "patience", "target_loss"),
+)
 """Settings of a pretrained run that its dense start does without."""
+
+OF_THE_SHAPE = {"nonzero_params", "sparsity", "structure", "pretrained"}
+"""What the start cannot have otherwise."""
 
 OF_TABLES = (
     *("modality", "structure", "strategy", "sparsity", "nonzero_params", "data_seen", "pretrain_data", "seed"),
@@ -112,7 +118,8 @@ def expand(plan: dict[str, Any], settings: Mapping[str, Any] | None = None, max_
         - ``one_at_a_time``, a table of `runners.mixtures.one_at_a_time`'s ``corpora`` and, if wanted, ``reduced`` and
           ``increased``: AutoScale's 2 m + 1 mixtures, where ``data_seen`` is that of the uniform one;
         - ``strategy``: ``pretrained`` runs start from a dense model of the same shape that is trained on
-          ``pretrain_data`` tokens or examples before, as a run of its own;
+          ``pretrain_data`` tokens or examples before, as a run of its own; ``pretrain`` is a table of knobs in which
+          that differs, such as ``corpus``;
         - ``where``, a filter or a list of them: expressions of `pandas.DataFrame.query` in the knobs, ``strategy`` and
           ``block_weights`` (N / (1 - S)), of which all must hold.
     settings : mapping, optional
@@ -186,11 +193,16 @@ def _point(settings: dict[str, Any]) -> dict[str, Any]:
         settings["mixture"], settings["data_seen"] = composition(amounts, data_seen)
     if "sparsity" not in settings and settings.get("structure", "dense") not in ("dense", "unstructured"):
         settings["sparsity"] = structures.parse(settings["structure"]).fixed_sparsity
-    for name, value in settings.items():  # 1e6 is a float in TOML
-        whole = name == "pretrain_data" or (name in KNOBS and "int" in str(KNOBS[name].type))
-        if whole and isinstance(value, float) and value.is_integer():
-            settings[name] = int(value)
-    return settings
+    return _whole(settings)
+
+
+def _whole(settings: dict[str, Any]) -> dict[str, Any]:
+    """Whole numbers as such: 1e6 is a float in TOML."""
+    counts = {"pretrain_data", *(name for name, knob in KNOBS.items() if "int" in str(knob.type))}
+    return {
+        name: int(value) if name in counts and isinstance(value, float) and value.is_integer() else value
+        for name, value in settings.items()
+    }
 
 
 def _filters(where: Any) -> list[str]:
@@ -205,7 +217,9 @@ def _kept(points: Sequence[dict[str, Any]], filters: Sequence[str]) -> list[dict
     if not filters:
         return list(points)
     defaults = {name: knob.default for name, knob in KNOBS.items() if knob.default is not MISSING}
-    frame = pd.DataFrame([defaults | {"strategy": "scratch", "pretrain_data": None} | point for point in points])
+    frame = pd.DataFrame(
+        [defaults | {"strategy": "scratch", "pretrain": None, "pretrain_data": None} | point for point in points]
+    )
     frame["block_weights"] = frame["nonzero_params"] / (1 - frame["sparsity"])
     for expression in filters:
         try:
@@ -228,12 +242,13 @@ class _Builder:
     def add(self, settings: dict[str, Any], place: str) -> None:
         """The run of one combination, and the one that it starts from."""
         knobs = dict(settings)
-        strategy, pretrain_data = knobs.pop("strategy", "scratch"), knobs.pop("pretrain_data", None)
+        strategy, before = knobs.pop("strategy", "scratch"), knobs.pop("pretrain", None)
+        pretrain_data = knobs.pop("pretrain_data", None)
         try:
             if strategy not in ("scratch", "pretrained"):
                 raise InputError(f"strategy is {strategy!r}; 'scratch' or 'pretrained' is needed")
             if strategy == "pretrained" and knobs.get("pretrained") is None:
-                start = _start(knobs, pretrain_data)
+                start = _start(knobs, pretrain_data, before)
                 knobs["pretrained"] = f"run:{start.run_id}"
                 self.configs.setdefault(start.run_id, start)
             config = RunConfig(**knobs)
@@ -245,15 +260,24 @@ class _Builder:
         self.configs.setdefault(config.run_id, config)
 
 
-def _start(knobs: dict[str, Any], pretrain_data: Any) -> RunConfig:
-    """The dense run that a pretrained one starts from: the same shape, data and optimizer."""
-    if pretrain_data is None:
+def _start(knobs: dict[str, Any], pretrain_data: Any, before: Any) -> RunConfig:
+    """The dense run that a pretrained one starts from: the same shape, and all else but what `before` says."""
+    if before is not None and not (isinstance(before, dict) and set(before) <= set(KNOBS) - OF_THE_SHAPE):
+        raise InputError(f"pretrain is {before!r}; a table of knobs is needed, without {sorted(OF_THE_SHAPE)}")
+    own = _whole({"data_seen": pretrain_data} | (before or {}))
+    if own["data_seen"] is None:
         raise InputError("strategy 'pretrained' needs pretrain_data, the tokens or examples of the dense phase")
-    dense = {name: value for name, value in knobs.items() if name not in OF_SPARSE_RUNS}
+    dense = {name: value for name, value in knobs.items() if name not in OF_LATER_PHASES}
     sparse = RunConfig(**dense)  # of its shape; its method may insist on the start that is being made here
-    if sparse.sparsity == 0:
-        raise InputError("strategy 'pretrained' is a start for sparse runs; sparsity above 0 is needed")
-    dense |= {"sparsity": 0.0, "structure": "dense", "data_seen": pretrain_data}
+    texts = {"corpus", "mixture"}
+    if sparse.sparsity == 0 and not texts & set(own):
+        raise InputError(
+            "strategy 'pretrained' is a start for sparse runs, or on another corpus; sparsity above 0 is needed, or "
+            "pretrain with a corpus"
+        )
+    if texts & set(own):  # either of them takes the place of both
+        dense = {name: value for name, value in dense.items() if name not in texts}
+    dense |= {"sparsity": 0.0, "structure": "dense", **own}
     start = RunConfig(**dense | {"nonzero_params": sparse.shape.block_weights})
     if start.shape != sparse.shape:
         raise InputError(

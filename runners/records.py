@@ -7,10 +7,12 @@ A record holds
 - ``status``: ``finished``; ``diverged`` (then the loss is null); or ``failed``, with ``error``: such a run is tried
   again;
 - ``config``: every knob of the run;
-- ``curve``: points along training (step, data seen, training loss, sparsity), the last one with the held-out loss;
+- ``curve``: points along training (step, data seen, training loss, sparsity), some with the held-out loss;
 - ``flops``: training FLOPs of blocks, embeddings and attention at the density of each step;
 - ``data``: the corpus and its SHA-256; ``code``: a hash of the runners' source; ``versions``; ``device``;
 - ``parameters``: by component, in all and non-zero, counted on the finished model;
+- ``mixture``: of a run on several corpora, a list with the weight, data and held-out loss of each;
+- ``landscape``: where it was asked for, what the spectra of all matrices were ``before`` and ``after`` training;
 - ``ended``: when the record was made, in seconds since 1970.
 """
 

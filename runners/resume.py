@@ -11,6 +11,7 @@ from runners import checkpoints
 from runners.accounting import Account
 from runners.config import RunConfig
 from runners.store import Store
+from runners.watch import Watch
 
 __all__ = ["CHECKPOINT_SECONDS", "checkpoint_of", "resume", "save"]
 
@@ -29,9 +30,11 @@ def save(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     account: Account,
+    watch: Watch,
 ) -> None:
     """Everything that the next step hangs on: data and masks follow from the step and the model."""
     content = {"run_id": config.run_id, "data": facts, "account": account.state()}
+    content |= {"watch": watch.state()} if config.evaluate_every else {}
     states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     # Without room for a checkpoint the run itself goes on: its end may find some.
     with contextlib.suppress(OSError):
@@ -54,8 +57,9 @@ def resume(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
+    watch: Watch,
 ) -> Account:
-    """Bring model and optimizer to where they were, and say what the run had done: nothing, without a checkpoint.
+    """Bring all of them to where they were, and say what the run had done: nothing, without a checkpoint.
 
     Raises
     ------
@@ -78,4 +82,6 @@ def resume(
             )
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
+    if "watch" in saved:
+        watch.load(saved["watch"])
     return Account.of(saved["account"], device)

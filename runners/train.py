@@ -19,10 +19,13 @@ from runners.data.load import load_batches
 from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import Heldout, cross_entropy, heldout_loss
 from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
+from runners.landscape import add_landscape, landscape
+from runners.noise import drawing, training_batch
 from runners.pretrained import keep, load_pretrained
 from runners.rates import learning_rate
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
 from runners.store import Store
+from runners.watch import Watch
 
 __all__ = ["RunConfig", "run"]
 
@@ -98,10 +101,12 @@ def _train(
     batches = batches_of(config)
     model = build_model(config, batches)
     start = load_pretrained(config, model, batches, store)
+    before = landscape(model) if config.landscape else None
     sparsifier = build_sparsifier(config, model)
     model.to(device)
     optimizer = build_optimizer(config, model)
-    account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device)
+    watch = Watch(config)
+    account = Account() if store is None else resume(store, config, batches.facts, model, optimizer, device, watch)
     compiled: nn.Module = model
     if config.compiled or (config.compiled is None and device.type == "cuda"):
         compiled = torch.compile(model)  # type: ignore[assignment]
@@ -109,7 +114,8 @@ def _train(
     if account.step == 0:
         sparsifier.start(first_losses(config, batches, model, device))
     per_unit, sparsity = flops_now(model)
-    units, points, diverged = batches.units_per_step, max(1, config.steps // CURVE_POINTS), False
+    units, points = batches.units_per_step, max(1, config.steps // CURVE_POINTS)
+    heldout: Heldout | None = None  # until the run ends
     clock = last_saved = time.perf_counter()
     while account.step < config.steps:
         for group in optimizer.param_groups:
@@ -117,8 +123,8 @@ def _train(
         if sparsifier.before(account.step, optimizer):
             per_unit, sparsity = flops_now(model)
 
-        inputs, targets = batch_to(device, *batches.batch(account.step))
-        with autocast(device, config.precision):
+        inputs, targets = batch_to(device, *training_batch(config, batches, account.step))
+        with autocast(device, config.precision), drawing(config, account.step, device):
             logits = compiled(inputs)
         loss = cross_entropy(logits, targets)
         loss.backward()
@@ -128,27 +134,36 @@ def _train(
         optimizer.zero_grad(set_to_none=True)
         account.count(per_unit, units, loss.detach())
 
-        if account.step % points == 0 or account.step == config.steps:
+        look = watch.due(account.step)
+        if look or account.step % points == 0 or account.step == config.steps:
             mean_loss = account.point(account.step * units, sparsity)
             if progress is not None:
                 progress(account.step, config.steps, mean_loss)
             if not math.isfinite(mean_loss):
-                diverged = True
+                heldout = Heldout()
+                break
+        if look:
+            account.seconds += time.perf_counter() - clock
+            seen = heldout_loss(compiled, batches, config.heldout_items, device, config.precision)
+            clock = time.perf_counter()
+            if watch.see(account, seen, model):
+                heldout = seen
                 break
         if store is not None and (stop_asked() or time.perf_counter() - last_saved >= checkpoint_seconds):
             account.seconds += time.perf_counter() - clock
-            save(store, config, batches.facts, model, optimizer, account)
+            save(store, config, batches.facts, model, optimizer, account, watch)
             clock = last_saved = time.perf_counter()
         if stop_asked():
             raise RunInterrupted
     account.seconds += time.perf_counter() - clock
-    sparsifier.finish()
 
-    heldout = Heldout()
-    if not diverged:
+    if heldout is None:
         heldout = heldout_loss(compiled, batches, config.heldout_items, device, config.precision)
-        account.curve[-1]["heldout_loss"] = heldout.loss
-    record = record_of(config, batches, model, account, heldout, device, start)
+        watch.see(account, heldout, model)
+    heldout = watch.settle(model, heldout)
+    sparsifier.finish()
+    record = record_of(config, batches, model, account, heldout, device, start, watch)
+    add_landscape(record, before, model)
     if keep_model and record["status"] == "finished":
         keep(keep_model, store, config, batches.facts, record, model)
     return record
@@ -170,6 +185,7 @@ def batches_of(config: RunConfig) -> Any:
         task=config.task,
         flips=config.flips,
         mixture=config.mixture,
+        unique_data=config.unique_data,
     )
 
 
@@ -180,7 +196,7 @@ def first_losses(config: RunConfig, batches: Batches, model: nn.Module, device: 
             raise RunInterrupted
         if batches.epoch(step) > 0:
             return
-        inputs, targets = batch_to(device, *batches.batch(step))
-        with autocast(device, config.precision):
+        inputs, targets = batch_to(device, *training_batch(config, batches, step))
+        with autocast(device, config.precision), drawing(config, step, device):
             logits = model(inputs)
         yield cross_entropy(logits, targets)

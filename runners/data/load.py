@@ -25,6 +25,7 @@ def load_batches(
     task: str | None = None,
     flips: bool = False,
     mixture: Mixture | None = None,
+    unique_data: int = 0,
 ) -> Batches:
     """Open a corpus, or take it from the cache, and order it for a run.
 
@@ -62,6 +63,9 @@ def load_batches(
     mixture : Mixture, optional
         Text: several corpora and their weights (`runners.mixtures.mixture_of`); `suffix`, `column`, `tokenizer` and
         `limit` are those of each.
+    unique_data : int
+        Text: most training tokens to draw on, the first ones of the corpus; 0 means all. Unlike `limit` it leaves the
+        held-out text alone.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def load_batches(
         texts = [load_corpus(name, suffix, column=column or "text", tokenizer=tokenizer, limit=limit) for name in names]
         if mixture is not None:
             return TextMixture(mixture, texts, context, batch_size, seed)
-        return TextBatches(texts[0], context, batch_size, seed)
+        return TextBatches(texts[0], context, batch_size, seed, unique_data)
     if modality == "vision":
         from runners.data.images.corpus import load_images
         from runners.data.images.examples import ImageBatches

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from runners.models.blocks import block_layers
+from bayes_scaling.runs import InputError
+from runners.models.blocks import Block, block_layers
 from runners.models.shapes import Shape
 
 __all__ = ["Family", "Model"]
@@ -42,6 +43,13 @@ class Model(nn.Module):
     def embedding_layers(self) -> list[nn.Module]:
         """The layers outside the blocks: what turns data into vectors, and vectors into logits."""
         return [getattr(self, name) for name in self.embedding_names]
+
+    def set_dropout(self, share: float) -> None:
+        """Drop a share of what every block adds to the residual stream, in training."""
+        for block in self.blocks:
+            if not isinstance(block, Block):
+                raise InputError(f"model {type(self).__name__} has no dropout, found dropout {share:g}")
+            block.dropout = share
 
     def flops_per_weight(self) -> dict[str, int]:
         """Training FLOPs per non-zero weight and unit of data, for ``blocks`` and every name in `embedding_names`."""

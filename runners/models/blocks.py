@@ -1,4 +1,4 @@
-"""The block that all transformers here are made of: pre-norm with RMSNorm, no biases, no dropout.
+"""The block that all transformers here are made of: pre-norm with RMSNorm, no biases, dropout on request.
 
 Shapes, in every file of this package: B batch, T position, E model width, H head, K head size, F half of K,
 C channel, V classes (of a decoder: the vocabulary). A name's suffix tells the dimensions, `x_BTE`.
@@ -27,11 +27,17 @@ class Block(nn.Module):
         Widths, head size and activation.
     causal : bool
         Whether a position sees only itself and what came before.
+
+    Attributes
+    ----------
+    dropout : float
+        Share of what attention and MLP add to the residual stream that is dropped in training.
     """
 
     def __init__(self, shape: Shape, causal: bool) -> None:
         super().__init__()
         self.head_size, self.causal, self.gated = shape.head_size, causal, shape.activation == "swiglu"
+        self.dropout = 0.0
         self.attention_norm = nn.RMSNorm(shape.width)
         self.qkv = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.out = nn.Linear(shape.width, shape.width, bias=False)
@@ -43,8 +49,12 @@ class Block(nn.Module):
 
     def forward(self, x_BTE: Tensor, rotary: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """One block; `rotary` holds cosine and sine, (T, F) each, where positions are rotary."""
-        x_BTE = x_BTE + self.attention(self.attention_norm(x_BTE), rotary)
-        return x_BTE + self.mlp(self.mlp_norm(x_BTE))
+        x_BTE = x_BTE + self.dropped(self.attention(self.attention_norm(x_BTE), rotary))
+        return x_BTE + self.dropped(self.mlp(self.mlp_norm(x_BTE)))
+
+    def dropped(self, x_BTE: Tensor) -> Tensor:
+        """What is left of it in training."""
+        return functional.dropout(x_BTE, self.dropout, self.training) if self.dropout else x_BTE
 
     def attention(self, x_BTE: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         """Self-attention, scaled by the square root of the head size."""

@@ -51,9 +51,11 @@ def test_a_model_of_another_size_says_which_it_goes_with(tiny, dense):
         run(sparse(tiny, dense[0], sparsity=0.5))
 
 
-def test_dense_runs_do_not_start_from_it(tiny, dense):
-    with pytest.raises(InputError, match="pretrained is a start for sparse runs"):
-        sparse(tiny, dense[0], sparsity=0.0)
+def test_dense_runs_start_from_it_too(tiny, dense):
+    config = RunConfig(**{**tiny, "nonzero_params": 4 * 3072, "pretrained": str(dense[0])})
+    record = run(config)
+    assert (record["run"]["strategy"], record["run"]["structure"]) == ("pretrained", "dense")
+    assert record["curve"][0]["train_loss"] < 0.9 * dense[1]["curve"][0]["train_loss"]
 
 
 def test_files_that_are_no_dense_model_are_refused(tiny, dense, tmp_path):

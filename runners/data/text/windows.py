@@ -28,23 +28,28 @@ class TextBatches:
         Windows per step.
     seed : int
         Of the order.
+    unique_data : int
+        Most training tokens to predict, the first ones; 0 means all.
     """
 
     modality = "language"
     unit = "tokens"
 
-    def __init__(self, corpus: TextCorpus, context: int, batch_size: int, seed: int) -> None:
+    def __init__(self, corpus: TextCorpus, context: int, batch_size: int, seed: int, unique_data: int = 0) -> None:
         if len(corpus.heldout) <= context:
             raise InputError(
                 f"corpus {corpus.name!r} has {len(corpus.heldout)} held-out tokens; a context of {context} needs more"
             )
+        size = len(corpus.train) - 1
+        if unique_data > size:
+            raise InputError(f"unique_data is {unique_data}; corpus {corpus.name!r} has {size} tokens to train on")
         self.corpus = corpus
         self.context = context
         self.classes = corpus.vocabulary
         self.facts: dict[str, Any] = dict(corpus.facts)
         self.parts: Mapping[str, TextBatches] = {}
         self.units_per_step = batch_size * context
-        self.order = Order(len(corpus.train) - 1, context, batch_size, seed)
+        self.order = Order(unique_data or size, context, batch_size, seed)
         self._window = np.arange(context + 1)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
