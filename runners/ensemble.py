@@ -285,7 +285,7 @@ def _train_together(
         at_point = step % points == 0 or step == steps
         if marked := [member for member in members if at_point or member.watch.due(step)]:
             means = [member.account.point(step * units, member.sparsity) for member in marked]
-            if progress is not None:
+            if progress is not None and at_point:
                 progress(step, steps, float(np.mean(means)))
             clock = _share(members, clock)
             ended = [

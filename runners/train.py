@@ -134,10 +134,10 @@ def _train(
         optimizer.zero_grad(set_to_none=True)
         account.count(per_unit, units, loss.detach())
 
-        look = watch.due(account.step)
-        if look or account.step % points == 0 or account.step == config.steps:
+        look, at_point = watch.due(account.step), account.step % points == 0 or account.step == config.steps
+        if look or at_point:
             mean_loss = account.point(account.step * units, sparsity)
-            if progress is not None:
+            if progress is not None and at_point:
                 progress(account.step, config.steps, mean_loss)
             if not math.isfinite(mean_loss):
                 heldout = Heldout()

@@ -99,3 +99,18 @@ def test_an_empty_folder_is_told(command, tmp_path):
     assert "has no files" in done.err
     shutil.rmtree(tmp_path / "empty")
     assert command(*train(tmp_path / "empty", tmp_path / "store")).status == 2
+
+
+def test_several_corpora_by_weight(command, texts, tmp_path):
+    loud = tmp_path / "loud"
+    loud.mkdir()
+    for path in texts.rglob("*.txt"):
+        (loud / path.name).write_text(path.read_text().upper())
+    mixture = {str(texts): 0.75, str(loud): 0.25}
+    given = train(texts, tmp_path / "store", "--set", f"mixture={json.dumps(mixture)}", "--json")
+    done = command(*(word for word in given if word not in ("--corpus", str(texts))))
+    assert done.status == 0, done.err
+    assert {part["corpus"]: part["weight"] for part in json.loads(done.out)["mixture"]} == mixture
+    done = command(*given)
+    assert done.status == 2
+    assert "beside a mixture; one of the two is needed" in done.err

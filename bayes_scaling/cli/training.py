@@ -55,8 +55,9 @@ def train(
     corpus: Annotated[
         str | None,
         typer.Option(
-            help="Text: stdlib (Python's own source, the default), folders or Parquet files separated by commas, or "
-            "hf:NAME of a Hugging Face data set (hf:allenai/c4:en). Images: photographs (the default), a folder with "
+            help="Text: stdlib (Python's own source, the default), folders or Parquet files separated by commas, "
+            "package:NAME of an installed package, or hf:NAME of a Hugging Face data set (hf:allenai/c4:en); several "
+            'by --set mixture=\'{"stdlib": 0.5, "my/texts": 0.5}\'. Images: photographs (the default), a folder with '
             "one sub-folder a class, or hf:NAME."
         ),
     ] = None,
@@ -91,6 +92,8 @@ def train(
     in one store are a sweep that `bayes-scaling fit` reads; `bayes-scaling sweep` trains a whole plan.
     """
     training = runners_module("train")
+    others = knobs_of(knob or [], training.RunConfig)
+    own_source = corpus in (None, "stdlib") and "mixture" not in others
     config = training.RunConfig(
         **{
             "nonzero_params": _whole("--nonzero-params", nonzero_params),
@@ -99,7 +102,7 @@ def train(
             "structure": structure,
             "modality": modality,
             "corpus": corpus,
-            "suffix": ".py" if corpus in (None, "stdlib") else suffix,
+            "suffix": ".py" if own_source else suffix,
             "tokenizer": tokenizer,
             "limit": _whole("--limit", limit),
             "pretrained": pretrained,
@@ -108,7 +111,7 @@ def train(
             "threads": threads,
             "seed": seed,
         }
-        | knobs_of(knob or [], training.RunConfig)
+        | others
     )
     shape = config.shape
     nonzero = shape.block_weights * (1 - config.sparsity)
