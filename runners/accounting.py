@@ -214,7 +214,7 @@ def mixture_columns(mixed: list[dict[str, Any]]) -> dict[str, float]:
     """The same as columns of the run table, and the mean loss by the run's own weights."""
     if not mixed:
         return {}
-    names = {"weight": "weight", "data_seen": "data", "unique_data": "unique", "loss": "loss"}
+    names = {"weight": "weight", "data_seen": "amount", "unique_data": "unique", "loss": "loss"}
     columns = {f"{name}_{part['label']}": part[key] for part in mixed for key, name in names.items()}
     # A corpus of no weight would turn NaN into NaN: its loss is there like the others', or none is.
     return {"mixture_loss": math.fsum(part["weight"] * part["loss"] for part in mixed), **columns}

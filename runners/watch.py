@@ -113,13 +113,13 @@ class Watch:
         return self.best.heldout
 
     def columns(self, account: Account) -> dict[str, Any]:
-        """Columns of the run table: of a run with `patience` its steps, with a target those that it took to it."""
+        """Columns of the run table, of a run that might end early: its steps, to the best, to the target and in all."""
         columns: dict[str, Any] = {}
-        if self.best is not None:
-            columns |= {"best_step": self.best.step, "last_step": account.step}
+        if self.config.patience:
+            columns |= {"best_step": None if self.best is None else self.best.step}
         if self.config.target_loss is not None:
             columns |= {"target_loss": self.config.target_loss, "steps_to_target": self.steps_to_target}
-        return columns
+        return columns | {"steps_trained": account.step} if columns else {}
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

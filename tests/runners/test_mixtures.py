@@ -111,7 +111,7 @@ def test_a_record_has_every_corpus(mixed, corpora, tmp_path):
     for corpus, label in labels(config.mixture).items():
         assert table[f"weight_{label}"].item() == weights[corpus]
         assert table[f"loss_{label}"].item() == parts[corpus]["loss"]
-        assert table[f"data_{label}"].item() == parts[corpus]["data_seen"]
+        assert table[f"amount_{label}"].item() == parts[corpus]["data_seen"]
     assert RunConfig(**record["config"]) == config
     assert record["data"]["corpora"][corpora[0]]["kind"] == "folders"
 

@@ -43,7 +43,7 @@ def test_a_run_ends_once_it_gets_no_better_and_is_what_it_was_at_its_best(finite
     row, seen = record["run"], [(p["step"], p["heldout_loss"]) for p in record["curve"] if "heldout_loss" in p]
     best = min(seen, key=lambda each: each[1])
     assert (row["best_step"], row["loss"]) == best
-    assert row["last_step"] == row["best_step"] + 3 * 8 == seen[-1][0] < 240
+    assert row["steps_trained"] == row["best_step"] + 3 * 8 == seen[-1][0] < 240
     assert row["data_seen"] == row["best_step"] * 64
     assert row["train_flops"] == 6 * 3072 * row["data_seen"]
     assert row["unique_data"] <= row["available_data"] == 512 < row["data_seen"]
@@ -95,10 +95,10 @@ def test_training_stops_at_the_target(tiny, tmp_path):
     assert (row["steps_to_target"], row["target_loss"]) == (first, target)
     assert row["loss"] == losses[first]
     assert row["data_seen"] == first * 64 < 200 * 64
+    assert row["steps_trained"] == first
     never = RunConfig(**knobs, target_loss=0.01)
     row = run(never, tmp_path)["run"]
-    assert row["steps_to_target"] is None
-    assert row["data_seen"] == 200 * 64
+    assert (row["steps_to_target"], row["steps_trained"]) == (None, 200)
     assert json.loads((tmp_path / f"{never.run_id}.json").read_text())["run"]["steps_to_target"] is None
     steps = bs.load_runs(tmp_path)["steps_to_target"].values.astype(float)
     assert sorted(steps, key=math.isnan)[0] == first
@@ -159,7 +159,7 @@ def test_members_end_one_by_one_as_they_would_have_alone(finite, tmp_path):
     ended = run_ensemble(configs, tmp_path)
     for config, record in zip(configs, ended, strict=True):
         alone = run(config)
-        for key in ("steps_to_target", "best_step", "last_step", "data_seen", "unique_data", "train_flops"):
+        for key in ("steps_to_target", "best_step", "steps_trained", "data_seen", "unique_data", "train_flops"):
             assert record["run"].get(key) == alone["run"].get(key), key
         assert record["run"]["loss"] == pytest.approx(alone["run"]["loss"], rel=3e-3)
         assert [point["step"] for point in record["curve"]] == [point["step"] for point in alone["curve"]]
