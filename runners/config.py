@@ -256,8 +256,8 @@ class RunConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number in [0, 1) is needed")
         if not 0 <= self.input_noise < (1 if self.modality == "language" else math.inf):
-            allowed = "a share in [0, 1)" if self.modality == "language" else "a standard deviation of at least 0"
-            raise InputError(f"input_noise is {self.input_noise!r}; {allowed} is needed")
+            meant = "a share in [0, 1)" if self.modality == "language" else "a standard deviation of at least 0"
+            raise InputError(f"input_noise is {self.input_noise!r}; {meant} is needed")
         if self.decay == "wsd" and self.warmup + self.cooldown > 1:
             raise InputError(
                 f"warmup {self.warmup} and cooldown {self.cooldown} exceed the run; their sum is at most 1"

@@ -58,7 +58,7 @@ class Tail:
 def landscape(model: Model) -> dict[str, Figures]:
     """Figures of every matrix in the blocks and of the embedding layers, by the layer's name in the model."""
     wanted = {id(layer) for layer in (*model.block_layers(), *model.embedding_layers())}
-    return {name: figures(layer.weight) for name, layer in model.named_modules() if id(layer) in wanted}  # type: ignore[arg-type]
+    return {name: figures(layer.weight) for name, layer in model.named_modules() if id(layer) in wanted}
 
 
 def figures(weight: torch.Tensor) -> Figures:
