@@ -23,11 +23,21 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.fit import fit, update
 from bayes_scaling.imports.import_runs import import_runs
 from bayes_scaling.plots import (
+    plot_choices,
+    plot_coverage,
+    plot_dense_equivalent,
     plot_exponents,
+    plot_isoflops,
+    plot_learning_curves,
+    plot_losses,
     plot_measured,
+    plot_next_runs,
     plot_optimal_map,
     plot_optimal_sparsity,
+    plot_prior_posterior,
     plot_prior_predictive,
+    plot_residuals,
+    plot_shrinkage,
 )
 from bayes_scaling.point_fit import point_fit
 from bayes_scaling.predict import dense_equivalent, predict
@@ -58,11 +68,21 @@ __all__ = [
     "next_runs",
     "optimal_map",
     "optimal_sparsity",
+    "plot_choices",
+    "plot_coverage",
+    "plot_dense_equivalent",
     "plot_exponents",
+    "plot_isoflops",
+    "plot_learning_curves",
+    "plot_losses",
     "plot_measured",
+    "plot_next_runs",
     "plot_optimal_map",
     "plot_optimal_sparsity",
+    "plot_prior_posterior",
     "plot_prior_predictive",
+    "plot_residuals",
+    "plot_shrinkage",
     "point_fit",
     "predict",
     "reach",
