@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.errors import InputError
-from bayes_scaling.plots.style import ALARM, COLOURS, GREY, distinct, grid_of, key, percent, text, warn
+from bayes_scaling.plots.axes import INSIDE
+from bayes_scaling.plots.style import ALARM, BEYOND, COLOURS, GREY, distinct, grid_of, key, percent, text, warn
 from bayes_scaling.validate.result import Holdout
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def plot_coverage(result: Holdout) -> "Figure":
         for ax in row[:-1]:
             ax.set_ylim(ends[:, 0].min(), ends[:, 1].max())
         row[0].set_ylabel(f"{text(name)}\npredicted over measured loss (%)")
+        row[0].set_xlabel(f"{row[0].get_xlabel()}\n{_far(result.beyond.get(name, {}))}")
         _curve(row[-1], mine, sources, result.prob)
     figure.suptitle(f"{text(result.held_out, 80)}, held out; law {text(result.law)}, {percent(result.prob)} intervals")
     _key(figure)
@@ -74,6 +76,12 @@ def _intervals(ax: "Axes", predicted: xr.Dataset, source: str) -> None:
     ax.set(
         title=f"{text(source)}: {hit.sum()} of {hit.size} inside{share}", xlabel="runs, lowest loss first", xticks=[]
     )
+
+
+def _far(beyond: dict[str, float]) -> str:
+    """How far the runs held out lie beyond those kept, on the axis where they do most."""
+    axis, nats = max(beyond.items(), key=lambda item: item[1], default=("", 0.0))
+    return f"up to {np.exp(nats):.3g}× {BEYOND} kept in {axis}" if nats > INSIDE else "inside the runs kept"
 
 
 def _curve(ax: "Axes", predicted: xr.Dataset, sources: list[str], prob: float) -> None:

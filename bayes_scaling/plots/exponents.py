@@ -1,5 +1,6 @@
 """A forest of the law's exponents, and how pooling moves them."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def plot_shrinkage(pooled: xr.DataTree, unpooled: xr.DataTree, *, prob: float = 
     for ax, name in zip(axes, names, strict=True):
         groups = shared[name]
         for y, group in enumerate(groups):
-            for each, shift, colour, face in ((before, 0.16, COLOURS[1], "white"), (after, -0.16, COLOURS[0], None)):
+            for each, shift, colour, face in ((before, -0.16, COLOURS[1], "white"), (after, 0.16, COLOURS[0], None)):
                 low, median, high = quantiles(each[name][group], prob)
                 ax.plot([low, high], [y + shift] * 2, color=colour, lw=2, solid_capstyle="butt")
                 ax.plot(median, y + shift, marker="o", ms=7, mew=1.5, color=colour, mfc=face or colour)
@@ -115,7 +116,7 @@ def plot_shrinkage(pooled: xr.DataTree, unpooled: xr.DataTree, *, prob: float = 
 
 
 def _meaning(posterior: xr.DataTree, name: str) -> str:
-    return str(posterior["posterior"][name].attrs.get("long_name", name))
+    return textwrap.fill(str(posterior["posterior"][name].attrs.get("long_name", name)), 36)
 
 
 def _by_group(posterior: xr.DataTree, names: list[str]) -> dict[str, dict[tuple[str, ...], xr.DataArray]]:

@@ -196,7 +196,7 @@ def _panel(ax: "Axes", view: _View, prob: float) -> bool:
         ax.errorbar([median], [height], xerr=errors, **look, ms=8, mec="black", lw=2.2, capsize=4, zorder=4)
         seen = view.runs_at(runs, budget)
         if "loss" in seen and seen.sizes["run"]:
-            ax.plot(seen[view.axis], seen["loss"], ls="", ms=5, mec="white", mew=0.7, zorder=3, **look)
+            ax.plot(seen[view.axis], seen["loss"], ls="", ms=6.5, mec="white", mew=0.7, zorder=3, **look)
     if view.axis == "nonzero_params":
         ax.set_xscale("log")
         log_ticks(ax.xaxis, "count")

@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from artists import close
+from helpers import two_modalities
+
+import bayes_scaling as bs
+from bayes_scaling import laws
+from bayes_scaling.assemble import assemble, posterior_of, prior_draws
+from bayes_scaling.design import design_of
+from bayes_scaling.mixture import mix
+from bayes_scaling.notes import Note, write_notes
+from bayes_scaling.pointwise import add_pointwise
+
+DRAWS = 200
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    close()
+
+
+def _drawn_from_the_prior(law, design, runs):
+    settings = {"seed": 0, "draws": DRAWS, "chains": 1, "group": "modality"}
+    tree = posterior_of(prior_draws(law, design, DRAWS, np.random.default_rng(0)), law, design, runs, settings)
+    more = prior_draws(law, design, DRAWS, np.random.default_rng(1))
+    tree["prior"] = xr.DataTree(assemble(more, law, design, np.random.default_rng(2))[0])
+    return tree
+
+
+@pytest.fixture(scope="session")
+def of_law():
+    """A posterior of any law that no sampler was run for: draws of its prior, with the groups that a fit has."""
+    known = {}
+
+    def build(name):
+        if name not in known:
+            law = laws.get(name)
+            runs = bs.load_runs([row for row in two_modalities() if law.prunes or row["sparsity"] == 0])
+            design = design_of(runs, law)
+            each = {part: _drawn_from_the_prior(laws.get(part), design, runs) for part in law.parts or [name]}
+            tree = mix(each, law, np.random.default_rng(3)) if law.parts else each[name]
+            tree["runs"] = xr.DataTree(runs)
+            add_pointwise(tree, runs, design.runs["log_loss_se"], 0)
+            tree.attrs["notes"] = json.dumps([])
+            known[name] = tree
+        return known[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def distrusted(single):
+    """A posterior that failed its gate."""
+    tree = single.copy()
+    tree.attrs = dict(single.attrs)
+    write_notes(tree.attrs, [Note("gate_rhat", "error", "Do not trust this posterior: R-hat is 1.213, above 1.01.")])
+    return tree
+
+
+@pytest.fixture(scope="session")
+def held_out():
+    """The largest size held out, and predicted by the posterior and the bootstrap."""
+    return bs.holdout(two_modalities(), "sparse", progressbar=False)
+
+
+@pytest.fixture(scope="session")
+def picked(single):
+    """Runs to train next, some of them beyond the runs."""
+    candidates = {"nonzero_params": [8e6, 6.4e7, 6.4e8], "data_seen": [4e9, 3.2e10], "sparsity": [0, 0.75, 0.875]}
+    return bs.next_runs(single, candidates, 1e22, count=4)
