@@ -62,7 +62,7 @@ def errorbars(ax):
     found = []
     for bars in (c for c in ax.containers if isinstance(c, ErrorbarContainer)):
         centre = np.column_stack([np.atleast_1d(values).astype(float) for values in bars.lines[0].get_data()])
-        ends = np.array(bars.lines[2][0].get_segments())
+        ends = np.array(bars.lines[2][0].get_segments()).reshape(-1, 2, 2)
         found.append((centre, ends[:, 0], ends[:, 1]))
     return [np.concatenate(each) for each in zip(*found, strict=True)]
 

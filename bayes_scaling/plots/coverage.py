@@ -91,7 +91,9 @@ def _curve(ax: "Axes", predicted: xr.Dataset, sources: list[str], prob: float) -
     for source, shown, colour, style in zip(sources, distinct(sources), COLOURS, ("-", "--", "-.", ":"), strict=False):
         pit = predicted["pit"].sel(predicted_by=source).to_numpy()
         needed = np.sort(np.abs(2 * pit[np.isfinite(pit)] - 1))
-        share = np.arange(1, needed.size + 1) / max(needed.size, 1)
+        if not needed.size:
+            continue
+        share = np.arange(1, needed.size + 1) / needed.size
         at, up = np.concatenate([[0], needed, [1]]), np.concatenate([[0], share, share[-1:]])
         ax.step(at, up, where="post", color=colour, ls=style, lw=1.8, label=shown)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the interval", ylabel="share of runs inside")

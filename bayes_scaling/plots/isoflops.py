@@ -19,8 +19,8 @@ from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.notes import read_notes
 from bayes_scaling.plots.axes import LOSS, band, labels, log_ticks, outside, power
 from bayes_scaling.plots.losses import losses_at
-from bayes_scaling.plots.questions import law_that_prunes, quantiles, runs_of
-from bayes_scaling.plots.style import key, panels, percent, shades, text, warn
+from bayes_scaling.plots.questions import law_that_prunes, modalities_of, quantiles, runs_of
+from bayes_scaling.plots.style import headed, key, panels, percent, shades, text, warn
 from bayes_scaling.structures import check_structure, pattern_sparsity
 
 if TYPE_CHECKING:
@@ -39,8 +39,11 @@ POINTS = 60
 SPAN = 10.0
 """Sizes are drawn that far to either side of those compute-optimal."""
 
-SIZES = np.geomspace(1e2, 1e14, 9)
+SIZES = np.geomspace(1e2, 1e14, 5)
 """Where optimal budgets of dense models are worked out: their logs are all but straight lines over log size."""
+
+LEAST, MOST = 1e-60, 1e120
+"""Between which budgets of a draw are kept, so that they have a log; no question comes near."""
 
 
 def plot_isoflops(
@@ -101,7 +104,7 @@ def plot_isoflops(
         raise InputError(f"nonzero_params is {nonzero_params:g}; it goes with over='sparsity', not {axis!r}")
     kind = _free(posterior, structure) if axis == "sparsity" else "dense"
     how = cost_of(posterior, cost).for_structure(kind)
-    modalities = names_of(posterior, "modality", modality)
+    modalities = modalities_of(posterior, modality)
     figure, axes = panels(len(modalities))
     beyond = []
     for ax, name in zip(axes, modalities, strict=True):
@@ -113,7 +116,7 @@ def plot_isoflops(
         view = _View(posterior, name, kind, axis, question)
         beyond.append(_panel(ax, view, prob))
         fixed = f"{count(size)} non-zero parameters, {text(kind)}" if axis == "sparsity" else "dense models"
-        ax.set(title=f"{text(name)}: {fixed}", xlabel=labels(runs)[axis])
+        ax.set(title=headed(name, fixed), xlabel=labels(runs)[axis])
     axes[0].set_ylabel(LOSS)
     shown = percent(prob)
     key(figure, band=f"{shown} interval, expected loss", beyond=any(beyond), more=[_optimum_handle(shown)])
@@ -143,7 +146,8 @@ class _View:
             how = {"cost": self.question.cost, "flops_per_unit": per_unit}
             return optimal_sparsity(self.posterior, size, self.budgets, self.modality, self.structure, **how)
         of_size = dense_optimal_flops(self.posterior, SIZES, self.modality, flops_per_unit=per_unit)
-        rows = np.log(of_size.transpose("chain", "draw", ...).to_numpy()).reshape(-1, SIZES.size)
+        rows = np.log(of_size.transpose("chain", "draw", ...).clip(LEAST, MOST).to_numpy()).reshape(-1, SIZES.size)
+        rows += 1e-9 * np.arange(SIZES.size)  # rising also where they were cut off
         log_size = np.array([_crossing(np.log(self.budgets), row, np.log(SIZES)) for row in rows])
         shape = (of_size.sizes["chain"], of_size.sizes["draw"], self.budgets.size)
         return xr.DataArray(np.exp(log_size).reshape(shape), dims=("chain", "draw", "train_flops"))

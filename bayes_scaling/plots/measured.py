@@ -9,7 +9,7 @@ from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.notes import read_notes
 from bayes_scaling.plots.axes import LOSS, log_ticks
 from bayes_scaling.plots.questions import needs
-from bayes_scaling.plots.style import GREY, distinct, look_of, panels, percent, text, warn
+from bayes_scaling.plots.style import GREY, distinct, headed, look_of, panels, percent, warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def plot_measured(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
         inside = int(((measured >= lower) & (measured <= upper))[mine].sum())
         ax.set(
             xscale="log", yscale="log", xlabel=f"measured {LOSS}",
-            title=f"{text(name)}: {inside} of {mine.sum()} fitted runs ({inside / mine.sum():.0%}) inside",
+            title=headed(name, f"{inside} of {mine.sum()} fitted runs ({inside / mine.sum():.0%}) inside"),
         )  # fmt: skip
         for axis in (ax.xaxis, ax.yaxis):
             log_ticks(axis, "number")

@@ -11,10 +11,10 @@ from bayes_scaling.groups import names_of, unseen_notes
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.notes import read_notes
 from bayes_scaling.plots.axes import MULTIPLIER, SPARSITY, band
-from bayes_scaling.plots.questions import law_that_prunes, pairs_of, quantiles, runs_of
+from bayes_scaling.plots.questions import law_that_prunes, modalities_of, quantiles, runs_of, strategy_of
 from bayes_scaling.plots.style import distinct, key, look_of, panels, percent, text, warn
 from bayes_scaling.predict import dense_equivalent
-from bayes_scaling.structures import pattern_sparsity
+from bayes_scaling.structures import check_structure, pattern_sparsity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,9 +64,8 @@ def plot_dense_equivalent(
     law_that_prunes(posterior, "dense-equivalent multiplier")
     if max_sparsity is not None and not 0 < max_sparsity < 1:
         raise InputError(f"max_sparsity is {max_sparsity}; it lies between 0 and 1")
-    modalities = names_of(posterior, "modality", modality)
-    structures = names_of(posterior, "structure", structure)
-    pairs_of(posterior, modalities, structures)  # refuses what cannot be asked
+    modalities = modalities_of(posterior, modality)
+    structures = [check_structure(name) for name in names_of(posterior, "structure", structure)]
     looks = look_of(structures)
     figure, axes = panels(len(modalities), sharey=True)
     beyond = []
@@ -91,7 +90,7 @@ def _curve(
     """Draw one structure; whether a part of it lies beyond the runs."""
     fixed = pattern_sparsity(kind)
     x = np.array([fixed]) if fixed is not None else -np.expm1(np.linspace(0.0, np.log1p(-end), POINTS))
-    draws = dense_equivalent(posterior, xr.DataArray(x, dims="point"), modality, kind)
+    draws = dense_equivalent(posterior, xr.DataArray(x, dims="point"), modality, kind, strategy_of(posterior))
     low, median, high = quantiles(draws, prob)
     runs = runs_of(posterior, modality)
     own = runs["sparsity"].to_numpy()[(runs["structure"] == kind).to_numpy()]

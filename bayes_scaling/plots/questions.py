@@ -15,6 +15,7 @@ __all__ = [
     "GROUPS",
     "chosen",
     "law_that_prunes",
+    "modalities_of",
     "needs",
     "pairs_of",
     "pure_numbers",
@@ -79,6 +80,19 @@ def needs(posterior: xr.DataTree, group: str, what: str) -> None:
         )
 
 
+def modalities_of(posterior: xr.DataTree, modality: str | Sequence[str] | None) -> list[str]:
+    """The modalities asked for; all that the posterior has unless said.
+
+    Raises
+    ------
+    InputError
+        If one is not there.
+    """
+    names = names_of(posterior, "modality", modality)
+    coefficients(posterior, names, "dense")  # refuses what the posterior does not have
+    return names
+
+
 def pairs_of(
     posterior: xr.DataTree, modality: str | Sequence[str] | None, structure: str | Sequence[str] | None
 ) -> list[tuple[str, str]]:
@@ -89,8 +103,7 @@ def pairs_of(
     InputError
         If a modality is not in the posterior, or a structure is none.
     """
-    modalities = names_of(posterior, "modality", modality)
-    coefficients(posterior, modalities, "dense")  # refuses what the posterior does not have
+    modalities = modalities_of(posterior, modality)
     if not law_of(posterior).prunes:
         if structure is not None:
             law_that_prunes(posterior, f"structure {structure!r}")

@@ -7,11 +7,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.checks.levels import levels
-from bayes_scaling.groups import names_of
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.notes import read_notes
 from bayes_scaling.plots.axes import axes_asked, labels, log_ticks, nats_of
-from bayes_scaling.plots.questions import needs, pairs_of, runs_of
+from bayes_scaling.plots.questions import modalities_of, needs, runs_of
 from bayes_scaling.plots.style import GREY, distinct, grid_of, key, look_of, percent, text, warn
 from bayes_scaling.predict import expected_loss
 from bayes_scaling.runs import diverged
@@ -61,8 +60,7 @@ def plot_residuals(
     tail = (1 - check_prob(prob)) / 2
     needs(posterior, "posterior_predictive", "plot_residuals")
     columns = axes_asked(posterior, axes)
-    modalities = names_of(posterior, "modality", modality)
-    pairs_of(posterior, modalities, None)  # refuses what the posterior does not have
+    modalities = modalities_of(posterior, modality)
     of_run = posterior["constant_data"]["modality"].to_numpy()
     table = posterior["runs"].to_dataset()
     finished = table.isel(run=np.flatnonzero(~diverged(table).to_numpy()))

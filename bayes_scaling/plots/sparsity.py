@@ -14,7 +14,7 @@ from bayes_scaling.groups import names_of
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.notes import read_notes
 from bayes_scaling.plots.axes import BUDGET, band, log_ticks, outside
-from bayes_scaling.plots.questions import law_that_prunes, quantiles, runs_of
+from bayes_scaling.plots.questions import law_that_prunes, modalities_of, quantiles, runs_of
 from bayes_scaling.plots.style import distinct, key, look_of, panels, percent, text, warn
 from bayes_scaling.structures import pattern_sparsity
 
@@ -69,7 +69,7 @@ def plot_optimal_sparsity(
     check_prob(prob)
     law_that_prunes(posterior, "optimal sparsity")
     runs = posterior["constant_data"].to_dataset()
-    modalities = names_of(posterior, "modality", modality)
+    modalities = modalities_of(posterior, modality)
     if modality is not None:
         runs = runs.isel(run=np.flatnonzero(np.isin(runs["modality"].to_numpy(), modalities)))
     names = names_of(posterior, "structure", structure)

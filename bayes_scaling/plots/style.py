@@ -23,6 +23,7 @@ __all__ = [
     "MARKERS",
     "distinct",
     "grid_of",
+    "headed",
     "key",
     "look_of",
     "panels",
@@ -78,6 +79,12 @@ def distinct(names: Iterable[object]) -> list[str]:
             shown = f"{text(name)} ({again})"
         found.append(shown)
     return found
+
+
+def headed(name: object, rest: str) -> str:
+    """A title that begins with a name, in two lines where one would be too long for a panel."""
+    shown = text(name)
+    return f"{shown}: {rest}" if len(shown) + len(rest) < 50 else f"{shown}\n{rest}"
 
 
 def percent(prob: float) -> str:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from bayes_scaling.design import design_of
 from bayes_scaling.mixture import mix
 from bayes_scaling.notes import Note, write_notes
 from bayes_scaling.pointwise import add_pointwise
+from bayes_scaling.validate.result import scores_of
 
 DRAWS = 200
 
@@ -53,18 +55,43 @@ def of_law():
 
 
 @pytest.fixture(scope="session")
-def distrusted(single):
+def distrusted(few):
     """A posterior that failed its gate."""
-    tree = single.copy()
-    tree.attrs = dict(single.attrs)
+    tree = few.copy()
+    tree.attrs = dict(few.attrs)
     write_notes(tree.attrs, [Note("gate_rhat", "error", "Do not trust this posterior: R-hat is 1.213, above 1.01.")])
     return tree
 
 
+def thinned(posterior):
+    """The posterior with every twentieth draw, where it is about looks and not about numbers."""
+    few = posterior.map_over_datasets(lambda ds: ds.isel(draw=slice(None, None, 20)) if "draw" in ds.dims else ds)
+    few.attrs = dict(posterior.attrs)
+    return few
+
+
+@pytest.fixture(scope="session")
+def few(simulated):
+    """Two modalities, two structures, few draws."""
+    return thinned(simulated)
+
+
+@pytest.fixture(scope="session")
+def few_starts(starts):
+    """Two strategies, few draws."""
+    return thinned(starts)
+
+
 @pytest.fixture(scope="session")
 def held_out():
-    """The largest size held out, and predicted by the posterior and the bootstrap."""
-    return bs.holdout(two_modalities(), "sparse", progressbar=False)
+    """The largest size held out, and predicted by the posterior and by a stand-in for the bootstrap that is too sure."""
+    found = bs.holdout(two_modalities(), "sparse", against=(), progressbar=False)
+    sure = found.predictions.assign_coords(predicted_by=["bootstrap"])
+    for name in ("lower", "upper"):
+        sure[name] = sure["median"] + (sure[name] - sure["median"]) / 5
+    sure["pit"] = (sure["pit"] > 0.5).astype(float)
+    predictions = xr.concat([found.predictions, sure], "predicted_by", data_vars="minimal")
+    return replace(found, predictions=predictions, scores=scores_of(predictions, found.prob))
 
 
 @pytest.fixture(scope="session")
