@@ -84,7 +84,7 @@ def few_starts(starts):
 
 @pytest.fixture(scope="session")
 def held_out():
-    """The largest size held out, and predicted by the posterior and by a stand-in for the bootstrap that is too sure."""
+    """The largest size held out: predictions of the posterior, and of a stand-in for the bootstrap that is too sure."""
     found = bs.holdout(two_modalities(), "sparse", against=(), progressbar=False)
     sure = found.predictions.assign_coords(predicted_by=["bootstrap"])
     for name in ("lower", "upper"):
