@@ -128,7 +128,7 @@ def band(
         hatched = beyond_runs.copy()  # as far as the curve inside reaches
         hatched[:-1] |= beyond_runs[1:]
         hatched[1:] |= beyond_runs[:-1]
-        look = {"facecolor": "none", "edgecolor": color, "hatch": HATCH, "alpha": 0.35, "lw": 0}
+        look: dict[str, Any] = {"facecolor": "none", "edgecolor": color, "hatch": HATCH, "alpha": 0.35, "lw": 0}
         ax.fill_between(x, lower, upper, where=hatched, **look)
     ax.plot(x, median, color=color, ls="--", lw=1.2)
     every = max(1, len(x) // MARKS)

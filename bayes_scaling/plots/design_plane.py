@@ -88,7 +88,14 @@ def _picks(ax: "Axes", runs: xr.Dataset, far: np.ndarray, looks: dict[str, dict[
     points = None
     for name, look in looks.items():
         k = kind == name
-        style = {"marker": look["marker"], "s": 110, "cmap": "viridis", "vmin": 0.0, "vmax": 1.0, "zorder": 3}
+        style: dict[str, Any] = {
+            "marker": look["marker"],
+            "s": 110,
+            "cmap": "viridis",
+            "vmin": 0.0,
+            "vmax": 1.0,
+            "zorder": 3,
+        }
         drawn = ax.scatter(size[k], data[k], c=sparsity[k], edgecolors="black", linewidths=0.8, **style)
         points = drawn if points is None or k.any() else points
     ax.scatter(size[far], data[far], s=330, facecolors="none", edgecolors=COLOURS[1], lw=1.6, zorder=2)

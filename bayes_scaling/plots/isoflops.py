@@ -91,8 +91,8 @@ def plot_isoflops(
     Raises
     ------
     InputError
-        If a law of dense models is asked for sparsity, a structure is a pattern n:m, which has one sparsity, or an
-        argument is out of range.
+        If a law of dense models is asked for sparsity, a structure is a pattern n:m, which has one sparsity, a size or
+        structure comes with the axis of sizes, or an argument is out of range.
     """
     check_prob(prob)
     axis = over or ("sparsity" if law_of(posterior).prunes else "nonzero_params")
@@ -100,8 +100,10 @@ def plot_isoflops(
         raise InputError(f"over is {over!r}; it is one of {', '.join(get_args(Over))}")
     if axis == "sparsity":
         law_that_prunes(posterior, "isoFLOP curve over sparsity")
-    elif nonzero_params is not None:
-        raise InputError(f"nonzero_params is {nonzero_params:g}; it goes with over='sparsity', not {axis!r}")
+    else:
+        for name, value in (("nonzero_params", nonzero_params), ("structure", structure)):
+            if value is not None:
+                raise InputError(f"{name} is {value!r}; it goes with over='sparsity', not {axis!r}")
     kind = _free(posterior, structure) if axis == "sparsity" else "dense"
     how = cost_of(posterior, cost).for_structure(kind)
     modalities = modalities_of(posterior, modality)
@@ -143,7 +145,7 @@ class _View:
         per_unit = self.question.flops_per_unit
         if self.axis == "sparsity":
             size = float(self.question.nonzero_params)
-            how = {"cost": self.question.cost, "flops_per_unit": per_unit}
+            how: dict[str, Any] = {"cost": self.question.cost, "flops_per_unit": per_unit}
             return optimal_sparsity(self.posterior, size, self.budgets, self.modality, self.structure, **how)
         of_size = dense_optimal_flops(self.posterior, SIZES, self.modality, flops_per_unit=per_unit)
         rows = np.log(of_size.transpose("chain", "draw", ...).clip(LEAST, MOST).to_numpy()).reshape(-1, SIZES.size)

@@ -113,7 +113,11 @@ def losses_at(
     """Draws of the loss in one modality and structure, from ``nonzero_params``, ``data_seen`` and ``sparsity``."""
     size, data, sparsity = np.broadcast_arrays(*(np.asarray(columns[name], dtype=float) for name in AXES))
     runs = runs_of(posterior, modality)
-    same = {"modality": modality, "strategy": strategy_of(posterior), "data_unit": str(runs["data_unit"][0].item())}
+    same: dict[str, Any] = {
+        "modality": modality,
+        "strategy": strategy_of(posterior),
+        "data_unit": str(runs["data_unit"][0].item()),
+    }
     same[json.loads(posterior.attrs["settings"])["group"]] = modality
     if same["strategy"] != "scratch":
         same["pretrain_data"] = float(posterior["runs"]["pretrain_data"].median())

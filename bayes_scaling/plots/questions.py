@@ -112,7 +112,8 @@ def pairs_of(
     for name in modalities:
         if structure is None:
             here = runs_of(posterior, name)["structure"].to_numpy().tolist()
-            known = [s for s in names_of(posterior, "structure", None) if s in here] or ["dense"]
+            every = names_of(posterior, "structure", None)
+            known = [s for s in every if s in here] or every[:1] or ["unstructured"]
         else:
             known = [check_structure(s) for s in names_of(posterior, "structure", structure)]
         found += [(name, s) for s in known]

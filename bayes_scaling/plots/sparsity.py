@@ -1,7 +1,7 @@
 """Optimal sparsity over the training budget."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -73,7 +73,7 @@ def plot_optimal_sparsity(
     if modality is not None:
         runs = runs.isel(run=np.flatnonzero(np.isin(runs["modality"].to_numpy(), modalities)))
     names = names_of(posterior, "structure", structure)
-    how = {"cost": cost, "flops_per_unit": flops_per_unit}
+    how: dict[str, Any] = {"cost": cost, "flops_per_unit": flops_per_unit}
     size = float(runs["nonzero_params"].max()) if nonzero_params is None else nonzero_params
     per_unit = FLOPS_PER_UNIT if flops_per_unit is None else flops_per_unit
     dense = per_unit * size * runs["data_seen"].to_numpy()
@@ -89,7 +89,11 @@ def plot_optimal_sparsity(
         for group in modalities:
             here, look = best.sel(structure=name, modality=group), looks[group]
             middle = here.median(("chain", "draw")).to_numpy()
-            where = {"nonzero_params": size, "data_seen": question.data_seen(middle).to_numpy(), "sparsity": middle}
+            where: dict[str, Any] = {
+                "nonzero_params": size,
+                "data_seen": question.data_seen(middle).to_numpy(),
+                "sparsity": middle,
+            }
             off = outside(posterior, group, name, **where, cost=model)
             beyond.append(bool(off.any()))
             if free:

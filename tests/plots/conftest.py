@@ -38,18 +38,19 @@ def of_law():
     """A posterior of any law that no sampler was run for: draws of its prior, with the groups that a fit has."""
     known = {}
 
-    def build(name):
-        if name not in known:
+    def build(name, *, dense_runs=False):
+        if (name, dense_runs) not in known:
             law = laws.get(name)
-            runs = bs.load_runs([row for row in two_modalities() if law.prunes or row["sparsity"] == 0])
+            dense = dense_runs or not law.prunes
+            runs = bs.load_runs([row for row in two_modalities() if row["sparsity"] == 0 or not dense])
             design = design_of(runs, law)
             each = {part: _drawn_from_the_prior(laws.get(part), design, runs) for part in law.parts or [name]}
             tree = mix(each, law, np.random.default_rng(3)) if law.parts else each[name]
             tree["runs"] = xr.DataTree(runs)
             add_pointwise(tree, runs, design.runs["log_loss_se"], 0)
             tree.attrs["notes"] = json.dumps([])
-            known[name] = tree
-        return known[name]
+            known[name, dense_runs] = tree
+        return known[name, dense_runs]
 
     return build
 

@@ -80,7 +80,11 @@ def test_budgets_beyond_the_runs_are_hatched(single):
         ({"over": "loss"}, "over is 'loss'; it is one of sparsity, nonzero_params"),
         ({"structure": "2:4"}, "structure '2:4' has one sparsity"),
         ({"train_flops": [-1.0]}, "train_flops is -1"),
-        ({"over": "nonzero_params", "nonzero_params": 1e9}, "nonzero_params is 1e"),
+        (
+            {"over": "nonzero_params", "nonzero_params": 1e9},
+            "nonzero_params is 1000000000.0; it goes with over='sparsity'",
+        ),
+        ({"over": "nonzero_params", "structure": "2:4"}, "structure is '2:4'; it goes with over='sparsity'"),
         ({"cost": "cheap"}, "cheap"),
         ({"modality": "audio"}, "audio"),
     ],

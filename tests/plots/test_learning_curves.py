@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 from artists import drawn, words
 
 import bayes_scaling as bs
@@ -57,8 +58,8 @@ def test_some_runs_only(curves):
     assert left.get_title() == "1 runs"
 
 
-def test_what_has_no_curves_is_refused(curves, single):
+def test_what_has_no_curves_is_refused(curves):
     with pytest.raises(bs.InputError, match="no data_seen, train_loss, heldout_loss, sparsity"):
-        bs.plot_learning_curves(single)
+        bs.plot_learning_curves(xr.Dataset())
     with pytest.raises(bs.InputError, match="nothing to draw"):
         bs.plot_learning_curves(curves * np.nan)

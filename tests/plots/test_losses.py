@@ -123,6 +123,13 @@ def test_what_is_wrong_is_said(single, arguments, message):
         bs.plot_losses(single, **arguments)
 
 
+def test_dense_runs_alone_leave_all_sparsities_beyond_the_runs(of_law):
+    language, vision = drawn(bs.plot_losses(of_law("sparse", dense_runs=True), "sparsity")).axes
+    for ax in (language, vision):
+        for (x, *_), (_, solid) in zip(bands(ax), medians(ax), strict=True):
+            np.testing.assert_array_equal(np.isfinite(solid), x == 0)
+
+
 def test_a_dense_law_has_two_axes(of_law):
     figure = drawn(bs.plot_losses(of_law("dense")))
     assert len(figure.axes) == 4
