@@ -58,6 +58,6 @@ def test_runs_without_an_answer_are_not_counted(held_out):
     assert ax.get_title() == "bootstrap: 0 of 0 inside"
 
 
-def test_what_is_no_result_is_refused(single):
-    with pytest.raises(bs.InputError, match=r"DataTree; it comes from bayes_scaling\.holdout"):
-        bs.plot_coverage(single)
+def test_what_is_no_result_is_refused():
+    with pytest.raises(bs.InputError, match=r"dict; it comes from bayes_scaling\.holdout"):
+        bs.plot_coverage({})
