@@ -8,7 +8,7 @@ import time
 STARTED = time.perf_counter()
 """When this process began to import the package, for `fit --json`."""
 
-from bayes_scaling import datasets, laws
+from bayes_scaling import curve, datasets, laws
 from bayes_scaling.curves import load_curves
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.allocate import allocate
@@ -53,6 +53,7 @@ __all__ = [
     "budget_for",
     "compare",
     "costs",
+    "curve",
     "datasets",
     "dense_equivalent",
     "dense_optimal_flops",

@@ -1,0 +1,12 @@
+"""Learning curves: loss over x (steps, tokens, examples) of many runs, fitted in bulk, forecast with intervals.
+
+``fit`` makes a posterior of a table of curves, ``predict`` says what comes next, ``score`` and ``holdout`` how good
+that is; ``forms`` are the formulas. See ``docs/curves.md``.
+"""
+
+from bayes_scaling.curve import forms
+from bayes_scaling.curve.fit import fit
+from bayes_scaling.curve.predict import predict
+from bayes_scaling.curve.score import holdout, score
+
+__all__ = ["fit", "forms", "holdout", "predict", "score"]
