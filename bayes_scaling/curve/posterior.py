@@ -1,7 +1,9 @@
 """Posteriors of curves as DataTrees, and back: what `predict` and `score` need is all in the file."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ from bayes_scaling.curve.table import Curve
 from bayes_scaling.curve.target import COMMON, Target, quantities
 from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note, write_notes
+from bayes_scaling.store import read_tree
 
-__all__ = ["drawn_by_form", "population_group", "population_of", "tree_of"]
+__all__ = ["drawn_by_form", "load", "population_group", "population_of", "tree_of"]
 
 
 def tree_of(
@@ -71,6 +74,30 @@ def tree_of(
     tree.attrs["diagnostics"] = json.dumps({"failed": failed, "ok": not failed})
     write_notes(tree.attrs, [_untrusted(name) for name in failed])
     return tree
+
+
+def load(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Read a posterior of curves that `bayes_scaling.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A NetCDF file.
+
+    Returns
+    -------
+    DataTree
+        In memory; the file is closed.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, is truncated, or is no posterior of curves.
+    """
+    posterior = read_tree(Path(path))
+    if "population" not in posterior.children:
+        raise InputError(f"{path} is no posterior of learning curves; bayes_scaling.curve.fit makes one")
+    return posterior
 
 
 def drawn_by_form(posterior: xr.DataTree, name: str) -> Iterator[tuple[Target, dict[str, np.ndarray], np.ndarray]]:
