@@ -8,7 +8,7 @@ import xarray as xr
 from bayes_scaling import laws
 from bayes_scaling.errors import InputError
 
-__all__ = ["load", "save"]
+__all__ = ["load", "read_tree", "save"]
 
 NEEDED = ("posterior", "sample_stats", "constant_data", "runs")
 
@@ -68,15 +68,26 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
         If the file does not exist, is truncated, or is no posterior of this package.
     """
     source = Path(path)
-    if not source.is_file():
-        raise InputError(f"{source} does not exist or is no file; `fit --out` writes a posterior")
-    try:
-        with xr.open_datatree(source, engine="h5netcdf") as opened:
-            posterior = opened.load()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(f"{source} is not a readable NetCDF file; it may be truncated or something else") from error
+    posterior = read_tree(source)
     missing = [name for name in NEEDED if name not in posterior.children]
     if missing or "law" not in posterior.attrs:
         raise InputError(f"{source} is no posterior of bayes-scaling: it lacks {', '.join(missing) or 'the law'}")
     laws.get(posterior.attrs["law"])
     return posterior
+
+
+def read_tree(source: Path) -> xr.DataTree:
+    """A NetCDF file of any posterior, in memory.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist or is truncated.
+    """
+    if not source.is_file():
+        raise InputError(f"{source} does not exist or is no file; `fit --out` writes a posterior")
+    try:
+        with xr.open_datatree(source, engine="h5netcdf") as opened:
+            return opened.load()
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"{source} is not a readable NetCDF file; it may be truncated or something else") from error
