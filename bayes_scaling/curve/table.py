@@ -131,7 +131,8 @@ def _positive(table: Table, name: str, cells: Any) -> np.ndarray:
         absent = number is not None and np.isnan(number)
         if not (number is not None and (0 < number < np.inf or absent)):
             place = table.place(row) if table.place else f"row {row}"
-            raise InputError(f"{table.name}, {place}: {name} is {cells[row]!r}, where a number above 0 is allowed")
+            found = cells[row].item() if isinstance(cells[row], np.generic) else cells[row]
+            raise InputError(f"{table.name}, {place}: {name} is {found!r}, where a number above 0 is allowed")
     return np.array(numbers, dtype=float)
 
 
