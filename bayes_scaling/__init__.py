@@ -41,6 +41,7 @@ from bayes_scaling.plots import (
 )
 from bayes_scaling.point_fit import point_fit
 from bayes_scaling.predict import dense_equivalent, predict
+from bayes_scaling.report.page import report
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
 from bayes_scaling.validate.compare import compare
@@ -88,6 +89,7 @@ __all__ = [
     "predict",
     "reach",
     "recommend",
+    "report",
     "save",
     "save_runs",
     "sbc",

@@ -1,6 +1,16 @@
 """The command line, thin over the public names; importing a module of commands registers them."""
 
-from bayes_scaling.cli import curves, importing, planning, posteriors, sweeping, thresholds, training, validation
+from bayes_scaling.cli import (
+    curves,
+    importing,
+    planning,
+    posteriors,
+    reporting,
+    sweeping,
+    thresholds,
+    training,
+    validation,
+)
 from bayes_scaling.cli.app import app, main
 
 __all__ = [
@@ -10,6 +20,7 @@ __all__ = [
     "main",
     "planning",
     "posteriors",
+    "reporting",
     "sweeping",
     "thresholds",
     "training",
