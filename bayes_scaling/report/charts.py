@@ -114,10 +114,11 @@ def _optima() -> dict[str, Any]:
         "layer": [
             {
                 "data": {"name": "bins", "values": []},
-                "mark": {"type": "bar", "color": "var(--first)", "opacity": 0.75},
+                "mark": {"type": "rect", "color": "var(--first)", "opacity": 0.75},
                 "encoding": {
-                    "x": {"field": "from", "type": "quantitative", "title": "sparsity", "axis": SPARSITY["axis"]},
+                    "x": SPARSITY | {"field": "from", "scale": {"zero": False}},
                     "x2": {"field": "to"},
+                    "y2": {"datum": 0},
                     "y": {
                         "field": "share",
                         "type": "quantitative",

@@ -3,8 +3,9 @@ const drawing = (() => {
   const specs = JSON.parse(document.getElementById("charts").textContent);
   const views = {};
 
-  const view = (name) => (views[name] ??= vegaEmbed(`#chart-${name}`, specs[name], { mode: "vega", renderer: "svg", actions: false })
-    .then((made) => made.view));
+  /** The chart of that name; what Vega says of a set without rows (no band, nothing beyond the runs) is no news. */
+  const view = (name) => (views[name] ??= vegaEmbed(`#chart-${name}`, specs[name],
+    { mode: "vega", renderer: "svg", actions: false, logLevel: 1 }).then((made) => made.view));
 
   async function draw(name, sets, description) {
     const made = await view(name);
@@ -34,11 +35,12 @@ const drawing = (() => {
     if (old) old.replaceWith(made); else place.append(made);
   }
 
-  /** Shares of values in equal bins. */
-  function bins(values, highest, number) {
-    const width = highest / number, shares = new Array(number).fill(0);
-    for (const value of values) shares[Math.min(Math.floor(value / width), number - 1)] += 1 / values.length;
-    return shares.map((share, k) => ({ from: k * width, to: (k + 1) * width, share }));
+  /** Shares of values in equal bins from the least to the largest of them. */
+  function bins(values, number) {
+    const low = Math.min(...values), width = Math.max((Math.max(...values) - low) / number, 1e-3);
+    const shares = new Array(number).fill(0);
+    for (const value of values) shares[Math.min(Math.floor((value - low) / width), number - 1)] += 1 / values.length;
+    return shares.map((share, k) => ({ from: low + k * width, to: low + (k + 1) * width, share })).filter((bin) => bin.share > 0);
   }
 
   return { draw, resize, table, bins };

@@ -4,6 +4,7 @@
   const DRAWS = answers.decode(PAGE.arrays, PAGE.draws);
   const CURVE = 41, BINS = 40, BUDGETS = 25, SOME = 500;
   const TIMES = [["a tenth of the budget", 0.1], ["ten times the budget", 10]];
+  const LABELS = [...document.querySelectorAll("#alternatives thead th")].slice(1).map((one) => one.textContent);
   const PAUSE = 60;  // milliseconds without a change before anything is computed
 
   const section = document.getElementById("explorer");
@@ -64,6 +65,7 @@
     show("at_largest", found.at_largest);
     show("unseen", cell().unseen);
     show("opening", JSON.stringify(question) === JSON.stringify(PAGE.opening));
+    show("margin", question.margin > 0);
     show("free", cell().fixed === null);
     show("pattern", cell().fixed !== null);
   }
@@ -97,12 +99,11 @@
       `Gain over dense by sparsity; at the recommended ${sparsity.toFixed(3)} it is ${formats.bracketed(choice[0], formats.figures(2))}`);
     drawing.table("gain", "Gain over dense", ["sparsity", "median", "lower", "upper"],
       rows.filter((_, k) => here.fixed !== null || k % 5 === 0).map((r) => [r.sparsity.toFixed(3), ...["median", "lower", "upper"].map((n) => formats.general(r[n], 2))]));
-    const highest = Math.min(1, Math.max(here.largest, ...found.best) * 1.02) || 1;
-    const bins = drawing.bins(found.best, highest, BINS);
+    const bins = drawing.bins(found.best, BINS);
     await drawing.draw("optima", { bins, choice: [{ sparsity }] },
       `The draws' own optima: ${formats.bracketed(found.optimal_sparsity, formats.fixed(3))}`);
     drawing.table("optima", "The draws' own optima", ["sparsity from", "to", "share of draws"],
-      bins.filter((b) => b.share > 0).map((b) => [b.from.toFixed(3), b.to.toFixed(3), `${(100 * b.share).toFixed(1)} %`]));
+      bins.map((b) => [b.from.toFixed(3), b.to.toFixed(3), `${(100 * b.share).toFixed(1)} %`]));
   }
 
   async function drawBudgets() {
@@ -114,7 +115,9 @@
     const rows = answers.overBudgets(...about(), points, every);
     const outside = [];
     rows.slice(1).forEach((row, k) => {
-      if (row.outside && rows[k].outside) outside.push({ from: rows[k].budget, to: row.budget });
+      if (!row.outside || !rows[k].outside) return;
+      const last = outside[outside.length - 1];
+      if (last && last.to === rows[k].budget) last.to = row.budget; else outside.push({ from: rows[k].budget, to: row.budget });
     });
     await drawing.draw("budgets", { band: rows, outside, now: [{ budget: question.train_flops }] },
       "Optimal sparsity over the training budget");
@@ -144,7 +147,7 @@
       line.append(heading);
       const texts = [sparse ? found.sparsity.toFixed(3) : "dense", formats.bracketed(found.loss, formats.fixed(4)),
         sparse ? formats.bracketed(found.gain, formats.figures(2)) : "–", sparse ? formats.chance(found.chance) : "–"];
-      for (const text of texts) line.insertCell().textContent = text;
+      texts.forEach((text, k) => Object.assign(line.insertCell(), { textContent: text }).setAttribute("data-label", LABELS[k]));
     });
     return [...steps, () => document.querySelector("#alternatives tbody").replaceWith(body)];
   }

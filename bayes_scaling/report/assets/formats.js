@@ -36,7 +36,7 @@ const formats = (() => {
   }
 
   /** A number as a field shows it: what is read back is the same number. */
-  const field = (value) => String(Number(value.toPrecision(12)));
+  const field = (value) => [9, 13, 17].map((digits) => general(value, digits)).find((text) => Number(text) === value);
 
   return { general, count, chance, bracketed, fixed, figures, beyond, budget, parse, field };
 })();
