@@ -57,15 +57,22 @@ class Opening:
         budget = float(default.train_flops) * per_unit / FLOPS_PER_UNIT
         return Question.of(size, budget if self.train_flops is None else self.train_flops, self.cost, per_unit)
 
-    def recommendation(self, modality: str, *, times: float = 1.0, cost: costs.Cost | None = None) -> Recommendation:
-        """Python's answer for one modality and all structures, with a multiple of the budget or another cost model."""
+    def recommendation(
+        self,
+        modality: str,
+        structure: str | None = None,
+        *,
+        times: float = 1.0,
+        cost: costs.Cost | None = None,
+    ) -> Recommendation:
+        """Python's answer for one modality, and one structure or all, with a multiple of the budget or another cost."""
         question = self.of(modality)
         return recommend(
             self.posterior,
             float(question.nonzero_params),
             times * float(question.train_flops),
             modality,
-            self.structures,
+            self.structures if structure is None else structure,
             cost=self.cost if cost is None else cost,
             flops_per_unit=self.flops_per_unit,
             margin=self.margin,

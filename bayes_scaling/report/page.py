@@ -98,8 +98,8 @@ def _render(posterior: xr.DataTree, opening: Opening) -> str:
     import jinja2
 
     few = opening.posterior
-    answers = [opening.recommendation(name) for name in opening.modalities]
-    answer = next(a for each in answers for a in each.answers if _is_first(a, opening))
+    answers = {name: opening.recommendation(name) for name in opening.modalities}
+    answer = opening.answer(answers[opening.modality])
     content = _plain(answer.to_dict())
     explorer = explorer_of(few, opening, {name: content[name] for name in content if name != "notes"})
     notes = sections.notes(posterior)
@@ -114,8 +114,8 @@ def _render(posterior: xr.DataTree, opening: Opening) -> str:
         case=case_of(few, answer),
         slots=_plain(slots(opening, answer)),
         answer=answer,
-        alternatives=alternatives(opening),
-        others=[row(f"{a.modality}, {a.structure}", a) for each in answers for a in each.answers],
+        alternatives=alternatives(opening, answers[opening.modality]),
+        others=[row(f"{a.modality}, {a.structure}", a) for each in answers.values() for a in each.answers],
         notes=notes,
         failed=[note for note in notes if note.severity == "error"],
         explorer=explorer,
@@ -135,10 +135,6 @@ def _render(posterior: xr.DataTree, opening: Opening) -> str:
         priors=sections.priors(posterior),
         citation=sections.citation(posterior),
     )
-
-
-def _is_first(answer: Any, opening: Opening) -> bool:
-    return answer.modality == opening.modality and answer.structure == opening.structure
 
 
 def _script(code: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.decide import costs
-from bayes_scaling.decide.recommend import Answer
+from bayes_scaling.decide.recommend import Answer, Recommendation
 from bayes_scaling.decide.thresholds import budget_for
 from bayes_scaling.display import chance, count, with_interval
 from bayes_scaling.errors import InputError
@@ -61,9 +61,15 @@ def slots(opening: Opening, answer: Answer) -> dict[str, dict[str, Any]]:
     return {name: {"value": value, "text": text} for name, (value, text) in found.items()}
 
 
-def alternatives(opening: Opening) -> list[dict[str, str]]:
-    """The recommendation had something else been asked: other structures, cost models and budgets."""
-    asked = opening.recommendation(opening.modality)
+def alternatives(opening: Opening, asked: Recommendation) -> list[dict[str, str]]:
+    """The recommendation had something else been asked: other structures, cost models and budgets.
+
+    Parameters
+    ----------
+    opening : Opening
+    asked : Recommendation
+        What is recommended for its modality and all structures.
+    """
     rows = [row("as asked", opening.answer(asked))]
     rows += [row(f"structure {a.structure}", a) for a in asked.answers if a.structure != opening.structure]
     rows += [
@@ -77,9 +83,10 @@ def alternatives(opening: Opening) -> list[dict[str, str]]:
 
 def _asked(opening: Opening, name: str, times: float = 1.0, cost: costs.Cost | None = None) -> list[dict[str, str]]:
     try:
-        return [row(name, opening.answer(opening.recommendation(opening.modality, times=times, cost=cost)))]
+        asked = opening.recommendation(opening.modality, opening.structure, times=times, cost=cost)
     except InputError:  # a budget that buys no data
         return []
+    return [row(name, asked.answers[0])]
 
 
 def row(name: str, answer: Answer) -> dict[str, str]:
