@@ -74,7 +74,7 @@ def plot(
     figure, axes = plt.subplots(rows, across, figsize=(3.1 * across, 2.6 * rows), squeeze=False, layout="constrained")
     log_x = posterior["constant_data"]["log_x"].sel(curve=names)
     span = np.linspace(0, np.log(times), 60)
-    ahead = np.exp(log_x.max("point") + xr.DataArray(span, dims="x"))
+    ahead = xr.DataArray(np.exp(log_x.max("point") + xr.DataArray(span, dims="x")))
     found = predict(posterior, ahead, prob=prob)
     for axis in axes.flat[len(names) :]:
         axis.remove()

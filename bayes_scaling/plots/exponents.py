@@ -105,9 +105,9 @@ def plot_shrinkage(pooled: xr.DataTree, unpooled: xr.DataTree, *, prob: float = 
                 ax.plot(median, y + shift, marker="o", ms=7, mew=1.5, color=colour, mfc=face or colour)
         if f"{name}_population" in pooled["posterior"]:
             # Where laws are mixed, the draws of those that have it.
-            low, median, high = quantiles(pooled["posterior"].to_dataset()[f"{name}_population"], prob)
-            ax.axvspan(low, high, color=GREY, alpha=0.15, lw=0, zorder=0)
-            ax.axvline(median, color=GREY, lw=1, ls=":", zorder=0)
+            lower, centre, upper = map(float, quantiles(pooled["posterior"].to_dataset()[f"{name}_population"], prob))
+            ax.axvspan(lower, upper, color=GREY, alpha=0.15, lw=0, zorder=0)
+            ax.axvline(centre, color=GREY, lw=1, ls=":", zorder=0)
         ax.set(yticks=range(len(groups)), yticklabels=[", ".join(map(text, group)) for group in groups])
         ax.set(ylim=(len(groups) - 0.4, -0.6), title=name, xlabel=_meaning(pooled, name))
     _key(figure, percent(prob))

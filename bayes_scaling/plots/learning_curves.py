@@ -40,7 +40,7 @@ def plot_learning_curves(curves: xr.Dataset) -> "Figure":
     if missing := [name for name in NEEDED if name not in getattr(curves, "variables", ())]:
         raise InputError(f"curves has no {', '.join(missing)}; it comes from bayes_scaling.load_curves")
     figure, ((left, right),) = grid_of(1, 2, width=5.4, height=4.4)
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0.0, 1.0), "viridis")
+    colours = mpl.colormaps["viridis"]
     drawn = 0
     for i in range(curves.sizes.get("run", 0)):
         data, loss, held_out, sparsity = (curves[name].isel(run=i).to_numpy() for name in NEEDED)
@@ -49,7 +49,7 @@ def plot_learning_curves(curves: xr.Dataset) -> "Figure":
             continue
         drawn += 1
         known = sparsity[there & np.isfinite(sparsity)]
-        colour = scale.to_rgba(known[-1] if known.size else 0.0)
+        colour = colours(float(known[-1]) if known.size else 0.0)
         left.plot(data[there], loss[there], color=colour, lw=1, alpha=0.8)
         ends = np.isfinite(data) & np.isfinite(held_out) & (data > 0) & (held_out > 0)
         left.plot(data[ends], held_out[ends], ls="", marker="D", ms=4.5, color=colour, mec="black", mew=0.6, zorder=3)
@@ -62,7 +62,9 @@ def plot_learning_curves(curves: xr.Dataset) -> "Figure":
         ax.set_xlabel(f"training data ({curves['data_seen'].attrs.get('units', 'tokens or examples')})")
         log_ticks(ax.xaxis, "count")
     log_ticks(left.yaxis, "number")
-    figure.colorbar(scale, ax=right, label="sparsity at the end")
+    figure.colorbar(
+        mpl.cm.ScalarMappable(mpl.colors.Normalize(0.0, 1.0), colours), ax=right, label="sparsity at the end"
+    )
     training = Line2D([], [], color="0.4", lw=1, label="training loss, mean since the point before")
     held = Line2D([], [], ls="", marker="D", ms=4.5, color="0.7", mec="black", mew=0.6, label="held-out loss")
     key(figure, more=[training, held])

@@ -204,7 +204,11 @@ class _View:
 def _panel(ax: "Axes", view: _View, kind: str, prob: float) -> bool:
     """Draw one panel; whether a part of it lies beyond the runs."""
     x, curves = view.points(), view.curves()
-    where = {view.axis: np.tile(x, len(curves)), view.by: np.repeat(curves, len(x)), view.held: view.value}
+    where: dict[str, Any] = {
+        view.axis: np.tile(x, len(curves)),
+        view.by: np.repeat(curves, len(x)),
+        view.held: view.value,
+    }
     draws = losses_at(view.posterior, view.modality, view.structure, kind, **where)
     shape = (len(curves), len(x))
     edges = [each.reshape(shape) for each in quantiles(draws, prob)]

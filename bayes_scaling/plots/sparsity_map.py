@@ -65,11 +65,11 @@ def plot_optimal_map(source: xr.Dataset | xr.DataTree, **question: Any) -> "Figu
     for ax, (title, (values, levels)) in zip(axes, shown.items(), strict=True):
         _map(ax, source, values, levels)
         ax.set_title(title)
-        dense = [source[f"dense_optimal_{name}"].to_numpy() for name in ("flops", "lower", "upper")]
+        dense, lower, upper = (source[f"dense_optimal_{name}"].to_numpy() for name in ("flops", "lower", "upper"))
         sizes = source["nonzero_params"].to_numpy()
-        ax.plot(sizes, dense[0], color=COLOURS[1], lw=1.6, label="dense compute-optimal budget")
+        ax.plot(sizes, dense, color=COLOURS[1], lw=1.6, label="dense compute-optimal budget")
         if ax is axes[0]:
-            ax.fill_between(sizes, *dense[1:], color=COLOURS[1], alpha=0.25, lw=0, label=f"its {prob} interval")
+            ax.fill_between(sizes, lower, upper, color=COLOURS[1], alpha=0.25, lw=0, label=f"its {prob} interval")
     lines = axes[0].get_legend_handles_labels()[0]
     key(figure, beyond=bool((source["beyond"] > INSIDE).any()), more=lines)
     figure.suptitle(f"{text(source.attrs['modality'])}, {structure}, cost {source.attrs['cost']!r}", fontsize="medium")

@@ -54,7 +54,7 @@ def library() -> str:
     """Vega-Embed with all that it needs, as one script that defines `vegaEmbed`."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(vl_version=VEGA_LITE))
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE))
 
 
 def library_version() -> str:
