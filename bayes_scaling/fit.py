@@ -19,9 +19,10 @@ from bayes_scaling.design import Design, design_of, grouped
 from bayes_scaling.diagnostics import diagnose, gate_notes, worst
 from bayes_scaling.discrepancy import SCALE, add_discrepancy
 from bayes_scaling.errors import InputError
+from bayes_scaling.groups import law_of
 from bayes_scaling.laws.base import Law
 from bayes_scaling.log_prior import log_prior
-from bayes_scaling.mixture import mix
+from bayes_scaling.mixing import mix
 from bayes_scaling.notes import read_notes, write_notes
 from bayes_scaling.pointwise import MOST_NUMBERS, add_pointwise
 from bayes_scaling.priors import as_json, given, stated
@@ -31,7 +32,7 @@ from bayes_scaling.runs import diverged, load_runs
 from bayes_scaling.sampling import nuts, whitened
 from bayes_scaling.threads import one_blas_thread
 
-__all__ = ["fit", "update"]
+__all__ = ["FIRST_TRY", "STRICTER", "fit", "update", "versions"]
 
 DEFAULT_LAW = "sparse+coupled"
 PRIOR_DRAWS = 1000
@@ -133,7 +134,7 @@ def fit(
         add_pointwise(few, finished, design.runs["log_loss_se"], seed)
         for name in ("observed_data", "posterior_predictive", "log_likelihood", "prior_predictive"):
             posterior[name] = few[name]
-        posterior.attrs |= {"settings": json.dumps(settings), "versions": json.dumps(_versions())}
+        posterior.attrs |= {"settings": json.dumps(settings), "versions": json.dumps(versions())}
         few.attrs |= posterior.attrs
         progress.say("looking for what the law misses")
         about_runs = [*read_notes(table.attrs), *design_notes(design, finished, known_law)]
@@ -165,6 +166,7 @@ def update(posterior: xr.DataTree, more_runs: Any, *, progressbar: bool = True) 
     """
     import pandas as pd
 
+    law_of(posterior)  # refuses posteriors of something else
     old = posterior["runs"].to_dataset()
     settings = json.loads(posterior.attrs["settings"])
     new = grouped(load_runs(more_runs), settings["group"])
@@ -288,6 +290,7 @@ def _sample(
     return drawn, stats, seconds
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and the packages that a posterior hangs on."""
     packages = ("bayes-scaling", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}

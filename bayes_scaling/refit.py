@@ -19,7 +19,7 @@ from bayes_scaling.design import Design, design_of
 from bayes_scaling.discrepancy import SCALE, add_discrepancy
 from bayes_scaling.importance import importance
 from bayes_scaling.laws.base import Law
-from bayes_scaling.mixture import mix
+from bayes_scaling.mixing import mix
 from bayes_scaling.priors import given, stated
 from bayes_scaling.sampling import nuts, whitened
 from bayes_scaling.threads import one_blas_thread
