@@ -44,6 +44,7 @@ from bayes_scaling.predict import dense_equivalent, predict
 from bayes_scaling.report.page import report
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
+from bayes_scaling.studies import batch, mixture, solvable
 from bayes_scaling.validate.compare import compare
 from bayes_scaling.validate.holdout import holdout, kfold
 from bayes_scaling.validate.sbc import sbc
@@ -51,6 +52,7 @@ from bayes_scaling.validate.sbc import sbc
 __all__ = [
     "InputError",
     "allocate",
+    "batch",
     "budget_for",
     "compare",
     "costs",
@@ -67,6 +69,7 @@ __all__ = [
     "load",
     "load_curves",
     "load_runs",
+    "mixture",
     "next_runs",
     "optimal_map",
     "optimal_sparsity",
@@ -93,6 +96,7 @@ __all__ = [
     "save",
     "save_runs",
     "sbc",
+    "solvable",
     "targets",
     "update",
 ]

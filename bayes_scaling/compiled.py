@@ -29,7 +29,7 @@ import numpy as np
 from bayes_scaling.design import Design
 from bayes_scaling.laws.base import Law, Pooled, Prior
 
-__all__ = ["Compiled", "Density", "compiled_model", "split"]
+__all__ = ["Compiled", "Density", "compiled_graph", "compiled_model", "split"]
 
 _KNOWN: dict[str, "Compiled"] = {}
 """What this process has compiled or loaded."""
@@ -95,6 +95,17 @@ def compiled_model(law: Law, design: Design, build: Callable[[], Any]) -> Compil
         stored = _load(name) if name else None
         _KNOWN[key] = stored or _compile(build(), name)
     return _KNOWN[key]
+
+
+def compiled_graph(model: Any) -> Compiled:
+    """The machine code of any model, looked up by its graph.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        With data in ``pm.Data``, over the dimension ``run`` where they may differ in number.
+    """
+    return _compile(model, None)
 
 
 def _kinds(law: Law) -> dict[str, Prior]:

@@ -10,13 +10,23 @@ from bayes_scaling import laws
 from bayes_scaling.assemble import UNSEEN
 from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note
+from bayes_scaling.studies import FITTED
 
 __all__ = ["coefficients", "law_of", "names_of", "unseen_notes"]
 
 
 def law_of(posterior: xr.DataTree) -> laws.Law:
-    """The law that a posterior was fitted with."""
-    return laws.get(posterior.attrs["law"])
+    """The law that a posterior was fitted with.
+
+    Raises
+    ------
+    InputError
+        If it is of a study, which answers other questions.
+    """
+    name = posterior.attrs["law"]
+    if name in FITTED:
+        raise InputError(f"the posterior is of {name!r}, which is not about losses of runs; ask it through bs.{name}")
+    return laws.get(name)
 
 
 def coefficients(
@@ -91,6 +101,7 @@ def _positions(dim: str, names: Any, levels: list[str]) -> Any:
 
 def names_of(posterior: xr.DataTree, dim: str, asked: str | Sequence[str] | None) -> list[str]:
     """The names asked for along a dimension of groups; all that the posterior has if none are."""
+    law_of(posterior)  # refuses posteriors that have no such groups
     if asked is None:
         return [str(name) for name in posterior["posterior"][dim].to_numpy()]
     return [asked] if isinstance(asked, str) else list(dict.fromkeys(asked))

@@ -112,6 +112,7 @@ def dense_equivalent(
 
 def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
     """A run table without need of a loss, with the posterior's modality and units where the source is silent."""
+    law_of(posterior)  # refuses posteriors that are of something else
     group = json.loads(posterior.attrs["settings"])["group"]
     runs = grouped(load_runs(new_runs, need_loss=False), group)
     known = posterior["posterior"]["modality"].to_numpy().tolist()

@@ -23,7 +23,7 @@ from bayes_scaling.values import as_array
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "CONVERSIONS", "Column", "InputError", "diverged", "grid", "load_runs", "save_runs"]
+__all__ = ["COLUMNS", "CONVERSIONS", "Column", "InputError", "diverged", "grid", "load_runs", "renamed", "save_runs"]
 
 
 _SET_ANEW = {"diverged_runs", "mixed_param_kind"}  # notes on a table's state, which may change after they were written
@@ -87,7 +87,7 @@ def load_runs(
     ['dense', 'unstructured']
     """
     table = read_table(source)
-    table = _renamed(table, columns or {})
+    table = renamed(table, columns or {})
     count = len(next(iter(table.columns.values()), ()))
     if not count:
         raise InputError(f"{table.name} has {'a header but ' if table.untyped else ''}no runs")
@@ -261,7 +261,7 @@ def _rows_by_structure(runs: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.array(rows), np.array(names)
 
 
-def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
+def renamed(table: Table, columns: Mapping[str, str]) -> Table:
     """Their names to ours; ``run`` to ``run_id``; no slash, which NetCDF takes for a folder."""
     found = list(table.columns)
     if unknown := [name for name in columns if name not in table.columns]:

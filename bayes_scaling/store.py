@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayes_scaling import laws
 from bayes_scaling.errors import InputError
+from bayes_scaling.studies import FITTED
 
 __all__ = ["load", "read_tree", "save"]
 
@@ -19,7 +20,7 @@ def save(posterior: xr.DataTree, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     posterior : DataTree
-        From `fit`.
+        From `fit`, or that of a study.
     path : path
         The file; it is replaced only when the new one is complete.
 
@@ -72,7 +73,8 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
     missing = [name for name in NEEDED if name not in posterior.children]
     if missing or "law" not in posterior.attrs:
         raise InputError(f"{source} is no posterior of bayes-scaling: it lacks {', '.join(missing) or 'the law'}")
-    laws.get(posterior.attrs["law"])
+    if posterior.attrs["law"] not in FITTED:
+        laws.get(posterior.attrs["law"])
     return posterior
 
 

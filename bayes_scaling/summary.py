@@ -26,9 +26,9 @@ def summarise(posterior: xr.DataTree, prob: float = PROB) -> dict[str, dict[str,
     rows: dict[str, dict[str, float]] = {}
     for name, values in posterior["posterior"].to_dataset().data_vars.items():
         groups = [str(dim) for dim in values.dims if dim not in ("chain", "draw")]
-        stacked = values.stack(group=groups) if groups else values.expand_dims("group")
-        for i in range(stacked.sizes["group"]):
-            scalar = stacked.isel(group=i)
+        stacked = values.stack(scalar=groups) if groups else values.expand_dims("scalar")
+        for i in range(stacked.sizes["scalar"]):
+            scalar = stacked.isel(scalar=i)
             label = f"[{', '.join(str(scalar[dim].item()) for dim in groups)}]" if groups else ""
             scalar = scalar.stack(sample=("chain", "draw")).dropna("sample")  # a law in a mixture may lack it
             moments = {"mean": float(scalar.mean()), "sd": float(scalar.std())}
