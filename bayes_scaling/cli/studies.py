@@ -16,6 +16,8 @@ from bayes_scaling.cli.app import Json, Prob, Rename, Seed, command, print_json,
 from bayes_scaling.errors import InputError
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import read_notes
+from bayes_scaling.studies.batch_table import trend_values
+from bayes_scaling.studies.compositions import check_room
 from bayes_scaling.values import as_number
 
 Source = Annotated[
@@ -50,11 +52,14 @@ def batch(
     check_prob(prob)
     if out is not None:
         writable(out)
-    tree = bs.batch.fit(table, renames(column), seed=seed, draws=draws, chains=chains)
+    runs = bs.batch.load(table, renames(column))
     definition: dict[str, Any] = {"overhead": overhead, "reference_batch": reference_batch}
+    asked: dict[str, Any] = {n: v for n, v in (("nonzero_params", nonzero_params), ("sparsity", sparsity)) if v}
+    if asked:
+        bs.batch.check_asked(asked, trend_values(runs))
+    tree = bs.batch.fit(runs, seed=seed, draws=draws, chains=chains)
     found = [bs.batch.critical_batch(tree, **definition)]
-    if nonzero_params or sparsity:
-        asked = {"nonzero_params": nonzero_params or None, "sparsity": sparsity or None}
+    if asked:
         found.append(bs.batch.critical_batch(tree, **asked, **definition))
     rows = [row for critical in found for row in _rows(critical, "critical_batch", prob)]
     return _report(tree, out, {"prob": prob, **definition, "answers": rows}, "Critical batch sizes", json_)
@@ -79,7 +84,9 @@ def mixture(
     check_prob(prob)
     if out is not None:
         writable(out)
-    tree = bs.mixture.fit(table, renames(column), seed=seed, draws=draws, chains=chains)
+    runs = bs.mixture.load(table, renames(column))
+    check_room(runs["base"].to_numpy(), float(runs["base"].sum()) if total is None else total, floor)
+    tree = bs.mixture.fit(runs, seed=seed, draws=draws, chains=chains)
     best = bs.mixture.optimal_weights(tree, total, floor=floor)
     rows = [
         row

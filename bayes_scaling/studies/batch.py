@@ -19,7 +19,18 @@ from bayes_scaling.notes import Note
 from bayes_scaling.studies.batch_table import groups_of, load, trend_values
 from bayes_scaling.studies.fitting import Study, check_settings, fit_study, log_survival, settings_of, table_of
 
-__all__ = ["LATEX", "REFERENCE", "critical_batch", "fit", "load", "point_fit", "power_law", "predict", "steps"]
+__all__ = [
+    "LATEX",
+    "REFERENCE",
+    "check_asked",
+    "critical_batch",
+    "fit",
+    "load",
+    "point_fit",
+    "power_law",
+    "predict",
+    "steps",
+]
 
 LAW = "batch"
 REFERENCE = "Lee et al. (2021), arXiv:2003.11316; Zhang et al. (2024), arXiv:2410.21676"
@@ -248,18 +259,10 @@ def _by_trend(
 ) -> xr.DataArray:
     """c1 / c2 of new groups, with their scatter around the trend."""
     draws, reference = posterior["posterior"].to_dataset(), settings["trends"]
-    if set(asked) != set(reference):
-        raise InputError(
-            f"asked by {', '.join(asked)}, where this posterior has trends over {', '.join(reference) or 'nothing'}; "
-            "say one value or more for each of these and for no other"
-        )
+    check_asked(asked, reference)
     seen, log, far = trend_values(table_of(posterior)), np.log(draws["critical_reference"]), {}
     for name, values in asked.items():
         given = np.atleast_1d(np.asarray(values, dtype=float))
-        allowed = (given >= 0) & (given < 1) if name == "sparsity" else (given > 0) & np.isfinite(given)
-        if not allowed.all():
-            rule = "at least 0 and below 1" if name == "sparsity" else "above 0"
-            raise InputError(f"{name} is {given[~allowed][0]:g}; it is {rule}")
         x = xr.DataArray(np.log(1 - given if name == "sparsity" else given), {name: given}, (name,))
         log = log + draws["critical_exponent"].sel(trend=name, drop=True) * (x - reference[name])
         beyond = np.maximum(x - seen[name].max(), seen[name].min() - x)
@@ -267,6 +270,29 @@ def _by_trend(
     rng = np.random.default_rng([settings["seed"] if seed is None else seed, 11])
     scatter = log.copy(data=rng.standard_normal(log.shape))
     return np.exp(log + draws["critical_spread"] * scatter).assign_coords(far)
+
+
+def check_asked(asked: Mapping[str, Any], trends: Iterable[str]) -> None:
+    """Refuse to answer about new groups by other quantities than there are trends in, or by values that none can have.
+
+    Parameters
+    ----------
+    asked : dict
+        Values, one or more, by the name of the quantity.
+    trends : iterable of str
+        Of the posterior, or of a table about to be fitted.
+    """
+    if set(asked) != set(trends):
+        raise InputError(
+            f"asked by {', '.join(asked)}, where the table has trends over {', '.join(trends) or 'nothing'}; "
+            "say one value or more for each of these and for no other"
+        )
+    for name, values in asked.items():
+        given = np.atleast_1d(np.asarray(values, dtype=float))
+        allowed = (given >= 0) & (given < 1) if name == "sparsity" else (given > 0) & np.isfinite(given)
+        if not allowed.all():
+            rule = "at least 0 and below 1" if name == "sparsity" else "above 0"
+            raise InputError(f"{name} is {given[~allowed][0]:g}; it is {rule}")
 
 
 def predict(posterior: xr.DataTree, batch_size: Any) -> xr.DataArray:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayes_scaling.errors import InputError
 
-__all__ = ["best_of_mean", "offset_of", "relative_loss", "removable", "share_of", "water_filling"]
+__all__ = ["best_of_mean", "check_room", "offset_of", "relative_loss", "removable", "share_of", "water_filling"]
 
 
 def removable(amount: Any, *, a: Any, b: Any) -> Any:
@@ -49,6 +49,17 @@ def relative_loss(amount: xr.DataArray, coefficients: xr.Dataset) -> xr.DataArra
     return 1 + (removable(amount, a=a, b=b) - removable(1.0, a=a, b=b)).sum("domain")
 
 
+def check_room(base: np.ndarray, total: float, floor: float) -> None:
+    """Refuse a total that the floors alone exceed, and values that neither can have."""
+    if not (floor >= 0 and np.isfinite(total) and total > 0):
+        raise InputError(f"total is {total:g} and floor {floor:g}; they are above 0 and of at least 0")
+    if floor * base.sum() > total:
+        raise InputError(
+            f"total is {total:g}, less than the floors of {floor:g} times the base amounts together, "
+            f"{floor * base.sum():g}"
+        )
+
+
 def water_filling(a: Any, b: Any, base: Any, total: float, floor: float = 0.2) -> np.ndarray:
     """The amounts of a total that minimise the sum of (x_i + a_i)^-b_i: equal gradients per unit of data.
 
@@ -74,13 +85,7 @@ def water_filling(a: Any, b: Any, base: Any, total: float, floor: float = 0.2) -
         If floor or total is out of range, or the floors alone exceed the total.
     """
     a, b, base = (np.asarray(each, dtype=float) for each in (a, b, base))
-    if not (floor >= 0 and np.isfinite(total) and total > 0):
-        raise InputError(f"total is {total:g} and floor {floor:g}; they are above 0 and of at least 0")
-    if floor * base.sum() > total:
-        raise InputError(
-            f"total is {total:g}, less than the floors of {floor:g} times the base amounts together, "
-            f"{floor * base.sum():g}"
-        )
+    check_room(base, total, floor)
 
     def amounts(log_gradient: np.ndarray) -> np.ndarray:
         """Where each domain's gain per unit of data has come down to a value."""

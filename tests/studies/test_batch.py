@@ -116,7 +116,7 @@ def test_trends_over_size_and_density_are_found_again():
     told = interval(new.isel(nonzero_params=0, sparsity=0), 0.98)
     assert told["lower"] < 300 * 3**0.4 * 0.5**-0.3 < told["upper"]
     np.testing.assert_allclose(new["extrapolation_sparsity"], [0.0, np.log(0.0625 / 0.02)])
-    with pytest.raises(bs.InputError, match="asked by nonzero_params, where this posterior has trends over"):
+    with pytest.raises(bs.InputError, match="asked by nonzero_params, where the table has trends over"):
         bs.batch.critical_batch(posterior, nonzero_params=3e7)
 
 
