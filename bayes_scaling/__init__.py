@@ -45,6 +45,7 @@ from bayes_scaling.report.page import report
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
 from bayes_scaling.studies import batch, mixture, solvable
+from bayes_scaling.studies.plots import plot_descent, plot_mixture, plot_steps
 from bayes_scaling.validate.compare import compare
 from bayes_scaling.validate.holdout import holdout, kfold
 from bayes_scaling.validate.sbc import sbc
@@ -76,11 +77,13 @@ __all__ = [
     "plot_choices",
     "plot_coverage",
     "plot_dense_equivalent",
+    "plot_descent",
     "plot_exponents",
     "plot_isoflops",
     "plot_learning_curves",
     "plot_losses",
     "plot_measured",
+    "plot_mixture",
     "plot_next_runs",
     "plot_optimal_map",
     "plot_optimal_sparsity",
@@ -88,6 +91,7 @@ __all__ = [
     "plot_prior_predictive",
     "plot_residuals",
     "plot_shrinkage",
+    "plot_steps",
     "point_fit",
     "predict",
     "reach",
