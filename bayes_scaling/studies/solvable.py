@@ -28,8 +28,8 @@ LATEX = (
 
 Ridge = float | Literal["optimal"]
 
-HALVINGS = 200
-"""Of the bracket of a root, in logs of base e: down to the last digit of a double."""
+HALVINGS = 64
+"""Of the bracket of a root's logarithm, less than 1,500 wide at first: down to the last digit of a double."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from bayes_scaling.studies.solvable import train_averaged
 
 NOISY = bs.solvable.Model(latent=250, alpha=0.4, noise_variance=0.05)
 CELLS = [
-    (100, 200, 0.0), (200, 100, 0.0), (100, 130, 0.0), (130, 100, 0.0),
+    (100, 200, 0.0), (200, 100, 0.0), (100, 150, 0.0), (150, 100, 0.0),
     (120, 120, 1.0), (120, 120, 10.0), (60, 600, 0.0), (600, 80, 3.0),
-    (300, 400, 0.0), (400, 300, 0.0), (350, 350, 1.0),
+    (350, 450, 0.0), (450, 350, 0.0), (350, 350, 1.0),
 ]  # fmt: skip
 """N, T and ridge: on both sides of N = T and at it, far from it, and where both exceed the 250 components."""
 
-STANDARD_ERROR, MOST = 0.005, 60
+STANDARD_ERROR, MOST = 0.006, 60
 
 
 @pytest.mark.parametrize(("features", "samples", "ridge"), CELLS)
@@ -21,7 +21,7 @@ def test_direct_simulation_gives_the_exact_loss(features, samples, ridge):
     losses = []
     while len(losses) < 6 or np.std(losses, ddof=1) > STANDARD_ERROR * expected * len(losses) ** 0.5:
         losses.append(train_averaged(NOISY, features, samples, ridge, np.random.default_rng([5, len(losses)])))
-        assert len(losses) <= MOST, "the standard error stays above half a per cent"
+        assert len(losses) <= MOST, "its standard error does not get small enough"
     assert np.mean(losses) == pytest.approx(expected, rel=0.02)
 
 
