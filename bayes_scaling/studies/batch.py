@@ -94,10 +94,11 @@ def fit(
     -------
     DataTree
         An ArviZ posterior. ``c1`` (in the unit of the batch size), ``c2`` (steps) and ``critical_batch`` over
-        ``group``; ``c1_exponent`` and ``critical_exponent`` over ``trend`` (``nonzero_params``, ``sparsity`` for a
-        power of density), where groups differ in one; ``c1_reference`` and ``critical_reference``, the trends' values
-        at the groups' geometric mean; ``c1_spread`` and ``critical_spread`` of groups around them, and ``sigma``, on
-        the log. Law, settings, diagnostics and notes are JSON in its attributes.
+        ``group``, and ``sigma``. Where there are several groups, ``c1_reference`` and ``critical_reference``, the
+        trends' values at the groups' geometric mean, and ``c1_spread`` and ``critical_spread`` of groups around them,
+        on the log; where groups differ in size or sparsity, ``c1_exponent`` and ``critical_exponent`` over ``trend``
+        (``nonzero_params``, ``sparsity`` for a power of density). Law, settings, diagnostics and notes are JSON in its
+        attributes.
 
     Raises
     ------
@@ -140,6 +141,9 @@ def _study(runs: xr.Dataset, at: Mapping[str, xr.DataArray], reference: Mapping[
             rough = pm.Data("rough", np.array([rough_examples, rough_critical]))
             latent = []
             for name, sd in (("examples", EXAMPLES_EXPONENT_SD), ("critical", CRITICAL_EXPONENT_SD)):
+                if len(groups) == 1:  # nothing to pool
+                    latent.append(pm.Normal(f"log_{name}", 0.0, OFFSET_SD, dims="group"))
+                    continue
                 centre = pm.Normal(f"{name}_offset", 0.0, OFFSET_SD)
                 if at:
                     centre += x @ pm.Normal(f"{name}_exponent", 0.0, sd, dims="trend")
@@ -163,12 +167,15 @@ def _study(runs: xr.Dataset, at: Mapping[str, xr.DataArray], reference: Mapping[
             "c1": ((*over, "group"), c1),
             "c2": ((*over, "group"), c1 / critical),
             "critical_batch": ((*over, "group"), critical),
-            "c1_reference": (over, np.exp(drawn["examples_offset"] + rough_examples)),
-            "critical_reference": (over, np.exp(drawn["critical_offset"] + rough_critical)),
-            "c1_spread": (over, drawn["examples_spread"]),
-            "critical_spread": (over, drawn["critical_spread"]),
             "sigma": (over, drawn["sigma"]),
         }
+        if len(groups) > 1:
+            found |= {
+                "c1_reference": (over, np.exp(drawn["examples_offset"] + rough_examples)),
+                "critical_reference": (over, np.exp(drawn["critical_offset"] + rough_critical)),
+                "c1_spread": (over, drawn["examples_spread"]),
+                "critical_spread": (over, drawn["critical_spread"]),
+            }
         if at:
             found["c1_exponent"] = ((*over, "trend"), drawn["examples_exponent"])
             found["critical_exponent"] = ((*over, "trend"), drawn["critical_exponent"])
