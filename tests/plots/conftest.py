@@ -11,7 +11,7 @@ import bayes_scaling as bs
 from bayes_scaling import laws
 from bayes_scaling.assemble import assemble, posterior_of, prior_draws
 from bayes_scaling.design import design_of
-from bayes_scaling.mixture import mix
+from bayes_scaling.mixing import mix
 from bayes_scaling.notes import Note, write_notes
 from bayes_scaling.pointwise import add_pointwise
 from bayes_scaling.validate.result import scores_of
