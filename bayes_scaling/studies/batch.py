@@ -182,8 +182,7 @@ def _study(runs: xr.Dataset, at: Mapping[str, xr.DataArray], reference: Mapping[
         return xr.Dataset(found, {**levels.coords, **({"trend": list(at)} if at else {})})
 
     def log_mean(posterior: xr.Dataset) -> xr.DataArray:
-        mine = posterior[["c1", "c2"]].isel(group=xr.DataArray(of_run, dims="run"))
-        mine = mine.drop_vars([*levels.coords])
+        mine = posterior[["c1", "c2"]].isel(group=xr.DataArray(of_run, dims="run")).drop_vars([*levels.coords])
         return np.log(steps(xr.DataArray(batch, dims="run"), c1=mine["c1"], c2=mine["c2"]))
 
     scales = ("sigma", "examples_spread", "critical_spread")
@@ -267,7 +266,8 @@ def _by_trend(
     """c1 / c2 of new groups, with their scatter around the trend."""
     draws, reference = posterior["posterior"].to_dataset(), settings["trends"]
     check_asked(asked, reference)
-    seen, log, far = trend_values(table_of(posterior)), np.log(draws["critical_reference"]), {}
+    seen, far = trend_values(table_of(posterior)), {}
+    log: Any = np.log(draws["critical_reference"])
     for name, values in asked.items():
         given = np.atleast_1d(np.asarray(values, dtype=float))
         x = xr.DataArray(np.log(1 - given if name == "sparsity" else given), {name: given}, (name,))
@@ -275,8 +275,8 @@ def _by_trend(
         beyond = np.maximum(x - seen[name].max(), seen[name].min() - x)
         far[f"extrapolation_{name}"] = np.maximum(beyond, 0.0)
     rng = np.random.default_rng([settings["seed"] if seed is None else seed, 11])
-    scatter = log.copy(data=rng.standard_normal(log.shape))
-    return np.exp(log + draws["critical_spread"] * scatter).assign_coords(far)
+    found: Any = np.exp(log + draws["critical_spread"] * log.copy(data=rng.standard_normal(log.shape)))
+    return found.assign_coords(far)
 
 
 def check_asked(asked: Mapping[str, Any], trends: Iterable[str]) -> None:
@@ -351,8 +351,9 @@ def power_law(critical: xr.DataArray) -> xr.Dataset:
     """
     if "nonzero_params" not in critical.coords or len(np.unique(critical["nonzero_params"])) < 2:
         raise InputError("the groups have no nonzero_params that differ, so there is no power law over them")
-    x = np.log(critical["nonzero_params"] / 1e6)
-    centred, log = x - x.mean("group"), np.log(critical)
+    x: Any = np.log(critical["nonzero_params"] / 1e6)
+    centred = x - x.mean("group")
+    log: Any = np.log(critical)
     exponent = (centred * log).sum("group") / (centred**2).sum("group")
     coefficient = np.exp(log.mean("group") - exponent * x.mean("group"))
     return xr.Dataset({"exponent": exponent, "coefficient": coefficient})

@@ -116,7 +116,7 @@ def trend_values(runs: xr.Dataset) -> dict[str, xr.DataArray]:
     for name in TRENDS:
         if name in groups.coords:
             values = groups[name]
-            logs = np.log(1 - values) if name == "sparsity" else np.log(values)
+            logs: Any = np.log(1 - values) if name == "sparsity" else np.log(values)
             if float(logs.max() - logs.min()) > 0:
                 found[name] = logs
     return found

@@ -158,7 +158,8 @@ def _study(runs: xr.Dataset) -> Study:
 
     def log_mean(posterior: xr.Dataset) -> xr.DataArray:
         at = xr.DataArray(relative, {"domain": domains}, ("run", "domain"))
-        return np.log(posterior["base_loss"] * relative_loss(at, posterior))
+        mean: Any = np.log(posterior["base_loss"] * relative_loss(at, posterior))
+        return mean
 
     never = np.zeros(len(observed), dtype=bool)
     return Study(LAW, model, coefficients, log_mean, "log_loss", observed, never, scales=("sigma", "b_spread"))
