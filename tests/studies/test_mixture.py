@@ -89,10 +89,14 @@ def test_the_recommended_composition_has_the_least_expected_loss(mixture_posteri
     assert (best["regret"] >= 0).all()
     assert least < 1
     rng = np.random.default_rng(0)
+    free = best["recommended_amount"] > 0.2 + 1e-6
+    assert 0 < int(free.sum()) < 7, "some are at the floor, and stay there or rise from it"
     for _ in range(20):
-        other = best["recommended_amount"] * np.exp(0.05 * rng.standard_normal(7))
-        other = np.maximum(other, 0.2)
-        other = other + (7 - other.sum()) * (other > 0.2) / (other > 0.2).sum()
+        change = 0.03 * rng.standard_normal(7)
+        change = np.where(free, change, np.abs(change))
+        other = best["recommended_amount"] + change - free * change.sum() / int(free.sum())
+        assert float(other.sum()) == pytest.approx(7)
+        assert float(other.min()) >= 0.2 - 1e-9
         assert float(bs.mixture.relative_loss(other, draws).mean()) > least - 1e-9
     own = bs.mixture.relative_loss(best["amount"], draws)
     assert float((own - best["relative_loss"]).max()) <= 1e-12

@@ -24,7 +24,7 @@ def test_a_mixture_shows_its_domains_by_weight(mixture_posterior):
     (ax,) = bs.plot_mixture(mixture_posterior, 7).axes
     best = bs.mixture.optimal_weights(mixture_posterior, 7)["recommended_weight"]
     names = [label.get_text() for label in ax.get_yticklabels()]
-    assert names[-1] == str(best["domain"].to_numpy()[int(best.argmax())])
+    assert names[-1] == str(best["domain"].to_numpy()[int(best.argmax("domain"))])
     diamonds = next(line for line in ax.get_lines() if line.get_marker() == "D")
     np.testing.assert_allclose(np.sum(diamonds.get_xdata()), 1)
 
