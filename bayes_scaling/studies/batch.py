@@ -16,6 +16,7 @@ import xarray as xr
 from bayes_scaling.errors import InputError
 from bayes_scaling.noise import NOISE_DF
 from bayes_scaling.notes import Note
+from bayes_scaling.studies.batch_points import point_fit, power_law, steps
 from bayes_scaling.studies.batch_table import groups_of, load, trend_values
 from bayes_scaling.studies.fitting import Study, check_settings, fit_study, log_survival, settings_of, table_of
 
@@ -43,21 +44,6 @@ SPREAD_MEDIAN, SPREAD_SD = 0.1, 0.7
 """How far groups lie off the trend, as a share: log-normal, since every group is tuned by itself."""
 SIGMA_MEDIAN, SIGMA_SD = 0.05, 0.7
 """Noise of log steps: evaluations some per cent of a run apart, a search over few learning rates."""
-
-
-def steps(batch_size: Any, *, c1: Any, c2: Any) -> Any:
-    """Optimiser steps to the target loss.
-
-    Parameters
-    ----------
-    batch_size : array or tensor
-        Examples, sequences or tokens a step.
-    c1 : array or tensor
-        Examples that small batches need, in the unit of the batch size.
-    c2 : array or tensor
-        Steps that large batches need.
-    """
-    return c1 / batch_size + c2
 
 
 def fit(
@@ -148,7 +134,10 @@ def _study(runs: xr.Dataset, at: Mapping[str, xr.DataArray], reference: Mapping[
                 if at:
                     centre += x @ pm.Normal(f"{name}_exponent", 0.0, sd, dims="trend")
                 spread = pm.LogNormal(f"{name}_spread", np.log(SPREAD_MEDIAN), SPREAD_SD)
-                latent.append(pm.Normal(f"log_{name}", centre, spread, dims="group"))
+                if name == "examples":  # each group knows its own better than the trend does
+                    latent.append(pm.Normal(f"log_{name}", centre, spread, dims="group"))
+                else:
+                    latent.append(centre + spread * pm.Normal(f"{name}_scatter", 0.0, 1.0, dims="group"))
             log_c1, log_critical = (each + rough[i] for i, each in enumerate(latent))
             sigma = pm.LogNormal("sigma", np.log(SIGMA_MEDIAN), SIGMA_SD)
             group_of_run = pm.Data("group_of_run", of_run, dims="run")
@@ -162,7 +151,14 @@ def _study(runs: xr.Dataset, at: Mapping[str, xr.DataArray], reference: Mapping[
     def coefficients(drawn: Mapping[str, np.ndarray]) -> xr.Dataset:
         over = ("chain", "draw")
         c1 = np.exp(drawn["log_examples"] + rough_examples)
-        critical = np.exp(drawn["log_critical"] + rough_critical)
+        if len(groups) == 1:
+            log_critical = drawn["log_critical"]
+        else:
+            log_critical = (
+                drawn["critical_offset"][..., None] + drawn["critical_spread"][..., None] * drawn["critical_scatter"]
+            )
+            log_critical += drawn["critical_exponent"] @ trend.T if at else 0.0
+        critical = np.exp(log_critical + rough_critical)
         found: dict[str, Any] = {
             "c1": ((*over, "group"), c1),
             "c2": ((*over, "group"), c1 / critical),
@@ -329,72 +325,3 @@ def predict(posterior: xr.DataTree, batch_size: Any) -> xr.DataArray:
     draws = posterior["posterior"].to_dataset()
     x = xr.DataArray(given, {"batch_size": given}, ("batch_size",))
     return steps(x, c1=draws["c1"], c2=draws["c2"]).rename("steps_to_target")
-
-
-def power_law(critical: xr.DataArray) -> xr.Dataset:
-    """The least-squares power law of critical batch sizes over non-zero parameters, for each draw.
-
-    Parameters
-    ----------
-    critical : DataArray
-        Over ``group``, from `critical_batch` or `point_fit`.
-
-    Returns
-    -------
-    Dataset
-        ``exponent``, and ``coefficient``, the batch size at a million parameters.
-
-    Raises
-    ------
-    InputError
-        If the groups do not differ in size.
-    """
-    if "nonzero_params" not in critical.coords or len(np.unique(critical["nonzero_params"])) < 2:
-        raise InputError("the groups have no nonzero_params that differ, so there is no power law over them")
-    x: Any = np.log(critical["nonzero_params"] / 1e6)
-    centred = x - x.mean("group")
-    log: Any = np.log(critical)
-    exponent = (centred * log).sum("group") / (centred**2).sum("group")
-    coefficient = np.exp(log.mean("group") - exponent * x.mean("group"))
-    return xr.Dataset({"exponent": exponent, "coefficient": coefficient})
-
-
-def point_fit(table: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
-    """Least squares on log steps, group by group: the usual point estimate, which leaves censored runs out.
-
-    Parameters
-    ----------
-    table : path, DataFrame, Dataset or list of dict
-        As `load` reads it.
-    columns : dict of str to str, optional
-        Their names to ours.
-
-    Returns
-    -------
-    Dataset
-        ``c1``, ``c2`` and ``critical_batch`` (c1 / c2) over ``group``.
-
-    Raises
-    ------
-    InputError
-        If the table is wrong or a group has fewer than two batch sizes that reached the target.
-    """
-    from scipy.optimize import least_squares
-
-    runs = load(table, columns)
-    runs = runs.isel(run=np.flatnonzero(runs["steps_to_target"].notnull().to_numpy()))
-    groups, found = groups_of(runs), []
-    for group in groups.to_numpy().tolist():
-        mine = runs.isel(run=np.flatnonzero(runs["group"].to_numpy() == group))
-        batch, taken = mine["batch_size"].to_numpy(), mine["steps_to_target"].to_numpy()
-        if len(np.unique(batch)) < 2:
-            raise InputError(f"group {group!r} reached the target at one batch size, where a point fit needs two")
-        start = np.log([np.min(batch * taken), taken.min()])
-        misfit = least_squares(
-            lambda z, b=batch, k=taken: np.log(steps(b, c1=np.exp(z[0]), c2=np.exp(z[1]))) - np.log(k),
-            start, xtol=1e-14, ftol=1e-14, gtol=1e-14,
-        )  # fmt: skip
-        found.append(np.exp(misfit.x))
-    c1, c2 = np.array(found).T
-    over = {name: ("group", each) for name, each in (("c1", c1), ("c2", c2), ("critical_batch", c1 / c2))}
-    return xr.Dataset(over, groups.coords)

@@ -22,8 +22,9 @@ from bayes_scaling.threads import one_blas_thread
 
 __all__ = ["Study", "check_settings", "fit_study", "log_survival", "settings_of", "table_of"]
 
-FIRST_TRY = {"tune": 1000, "target_accept": 0.95, "thin": 1}
-"""A model of twenty coordinates costs little."""
+FIRST_TRY = {"tune": 1000, "target_accept": 0.95, "thin": 4}
+"""A model of twenty coordinates costs little. Where runs are hardly more than coefficients, all of these move on the
+scale of the noise, which single steps of the sampler change slowly: hence one draw of four."""
 
 LEGS, LEG = 4, 100
 """Searches for the mode, each in coordinates that the curvature where it starts makes even, and their steps."""
