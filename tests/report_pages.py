@@ -86,9 +86,10 @@ def failing(posterior):
 def for_dense(posterior):
     """The posterior as one of the law of dense models, which is its law at sparsity 0."""
     tree = posterior.copy()
-    draws = posterior["posterior"].to_dataset()
-    size = (draws["a_S"] + draws["c_S"]).isel(structure=0, drop=True)
-    tree["posterior"] = xr.DataTree(draws.assign(A=size).drop_vars(["a_S", "b_S", "c_S"]))
+    for group in ("posterior", "prior"):
+        draws = posterior[group].to_dataset()
+        size = (draws["a_S"] + draws["c_S"]).isel(structure=0, drop=True)
+        tree[group] = xr.DataTree(draws.assign(A=size).drop_vars(["a_S", "b_S", "c_S"]))
     tree["unseen_structure"] = xr.DataTree(xr.Dataset())
     tree.attrs = posterior.attrs | {"law": "dense"}
     return tree

@@ -13,7 +13,9 @@ from bayes_scaling.curve.view import curve_rows
 def written(write):
     """Two curves as a file in the working folder, whose x is called tokens."""
     x = np.geomspace(1e6, 1e8, 12)
-    lines = [f"{name},{a:.6g},{h * a**-0.3 + 1.5:.6g}" for name, h in (("small", 90), ("large", 60)) for a in x]
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal((2, 12)))
+    losses = zip(("small", "large"), noise * (np.outer((90, 60), x**-0.3) + 1.5), strict=True)
+    lines = [f"{name},{a:.6g},{loss:.6g}" for name, all_ in losses for a, loss in zip(x, all_, strict=True)]
     return write("curve,tokens,loss", *lines, name="curves.csv")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayes_scaling.groups import law_of
 from bayes_scaling.plots import plot_exponents, plot_measured, plot_optimal_sparsity, plot_prior_predictive
 from bayes_scaling.report.opening import Opening
 
@@ -36,7 +37,7 @@ class Picture:
 
 
 def pictures(posterior: xr.DataTree, opening: Opening) -> dict[str, Picture]:
-    """Figures by name; those whose groups the posterior does not have are left out.
+    """Figures by name, without those that its law has nothing to say about or whose groups are not there.
 
     Parameters
     ----------
@@ -77,6 +78,8 @@ def pictures(posterior: xr.DataTree, opening: Opening) -> dict[str, Picture]:
             "What the priors alone expected, and the runs.",
         ),
     }
+    if not law_of(posterior).prunes:
+        del wanted["optimal"]
     return {
         name: Picture(_png(draw()), caption)
         for name, (groups, draw, caption) in wanted.items()

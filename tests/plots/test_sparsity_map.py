@@ -14,8 +14,7 @@ def test_what_is_not_inside_the_runs_is_hatched(simulated):
     assert "80% interval" in words(figure)
     size, budget = np.meshgrid(found["nonzero_params"], found["train_flops"], indexing="ij")
     for ax in figure.axes:
-        (cover,) = [c for c in ax.collections if isinstance(c, QuadContourSet) and c.hatches != [None]]
-        assert cover.hatches == ["//"]
+        (cover,) = [c for c in ax.collections if isinstance(c, QuadContourSet) and "//" in c.hatches]
         (path,) = cover.get_paths()
         covered = _inside(path, np.column_stack([size.ravel(), budget.ravel()]))
         beyond = found["beyond"].to_numpy().ravel()
