@@ -19,7 +19,7 @@ from bayes_scaling.design import Design, design_of, grouped
 from bayes_scaling.diagnostics import diagnose, gate_notes, worst
 from bayes_scaling.discrepancy import SCALE, add_discrepancy
 from bayes_scaling.errors import InputError
-from bayes_scaling.groups import law_of
+from bayes_scaling.groups import refuse_studies
 from bayes_scaling.laws.base import Law
 from bayes_scaling.log_prior import log_prior
 from bayes_scaling.mixing import mix
@@ -166,7 +166,7 @@ def update(posterior: xr.DataTree, more_runs: Any, *, progressbar: bool = True) 
     """
     import pandas as pd
 
-    law_of(posterior)  # refuses posteriors of something else
+    refuse_studies(posterior)
     old = posterior["runs"].to_dataset()
     settings = json.loads(posterior.attrs["settings"])
     new = grouped(load_runs(more_runs), settings["group"])

@@ -12,7 +12,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note
 from bayes_scaling.studies import FITTED
 
-__all__ = ["coefficients", "law_of", "names_of", "unseen_notes"]
+__all__ = ["coefficients", "law_of", "names_of", "refuse_studies", "unseen_notes"]
 
 
 def law_of(posterior: xr.DataTree) -> laws.Law:
@@ -23,10 +23,21 @@ def law_of(posterior: xr.DataTree) -> laws.Law:
     InputError
         If it is of a study, which answers other questions.
     """
-    name = posterior.attrs["law"]
+    refuse_studies(posterior)
+    return laws.get(posterior.attrs["law"])
+
+
+def refuse_studies(posterior: xr.DataTree) -> None:
+    """Refuse posteriors of studies, which answer other questions; coefficients of a point fit, which name no law, pass.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    name = posterior.attrs.get("law")
     if name in FITTED:
         raise InputError(f"the posterior is of {name!r}, which is not about losses of runs; ask it through bs.{name}")
-    return laws.get(name)
 
 
 def coefficients(
@@ -101,7 +112,7 @@ def _positions(dim: str, names: Any, levels: list[str]) -> Any:
 
 def names_of(posterior: xr.DataTree, dim: str, asked: str | Sequence[str] | None) -> list[str]:
     """The names asked for along a dimension of groups; all that the posterior has if none are."""
-    law_of(posterior)  # refuses posteriors that have no such groups
+    refuse_studies(posterior)
     if asked is None:
         return [str(name) for name in posterior["posterior"][dim].to_numpy()]
     return [asked] if isinstance(asked, str) else list(dict.fromkeys(asked))

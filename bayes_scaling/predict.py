@@ -10,7 +10,7 @@ import xarray as xr
 from bayes_scaling.design import columns_of, grouped, log_loss_se
 from bayes_scaling.discrepancy import at_runs
 from bayes_scaling.errors import InputError
-from bayes_scaling.groups import coefficients, law_of, names_of, unseen_notes
+from bayes_scaling.groups import coefficients, law_of, names_of, refuse_studies, unseen_notes
 from bayes_scaling.noise import draw_noise
 from bayes_scaling.notes import write_notes
 from bayes_scaling.runs import load_runs
@@ -112,7 +112,7 @@ def dense_equivalent(
 
 def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
     """A run table without need of a loss, with the posterior's modality and units where the source is silent."""
-    law_of(posterior)  # refuses posteriors that are of something else
+    refuse_studies(posterior)
     group = json.loads(posterior.attrs["settings"])["group"]
     runs = grouped(load_runs(new_runs, need_loss=False), group)
     known = posterior["posterior"]["modality"].to_numpy().tolist()
