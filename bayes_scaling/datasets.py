@@ -1,4 +1,4 @@
-"""Sweeps by name: the one that ships with the package, and public ones that are fetched on first use.
+"""Sweeps by name: those that ship with the package, and public ones that are fetched on first use.
 
 Public data are not copied into the package. Their files come from the authors' repository, at one commit and with a
 known checksum, into the platform's cache folder, or are found in the folder that the environment variable
@@ -211,6 +211,18 @@ _BIGSPARSE = (
 )
 
 _ENTRIES: tuple[tuple[Entry, Callable[[Entry], xr.Dataset]], ...] = (
+    (
+        Entry(
+            name="structures",
+            description=(
+                "453 runs of two-layer transformers on the bytes of Python's standard library and on photographs, "
+                "dense, unstructured to sparsity 0.875, 2:4, 1:4 and 2:8, from scratch and from trained dense models."
+            ),
+            reference="This package's own sweep, trained by its runners.",
+            licence="Apache-2.0",
+        ),
+        _shipped,
+    ),
     (
         Entry(
             name="python-stdlib",

@@ -27,7 +27,8 @@ def sweeps(data: Path) -> Iterator[tuple[str, xr.Dataset]]:
     for unused in (False, True):
         for name, table in families(data, unused):
             yield name, bs.load_runs(table[COLUMNS].reset_index(drop=True))
-    yield "python-stdlib", bs.datasets.load("python-stdlib")
+    for name in ("structures", "python-stdlib"):
+        yield name, bs.datasets.load(name)
 
 
 def fit(runs: xr.Dataset, law: str | None, seed: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from pymc_extras.prior import Prior
+from scipy import stats
 
 import bayes_scaling as bs
 from bayes_scaling import laws
@@ -29,7 +30,7 @@ SIBLINGS = {"2:4": ("unstructured", 0.5), "1:4": ("unstructured", 0.75), "2:8": 
 
 CELL = ["modality", "strategy", "nonzero_params", "data_seen", "seed"]
 PROB = 0.89
-FOLDS = 8
+FOLDS = 4
 
 
 def load(source: str) -> xr.Dataset:
@@ -52,9 +53,14 @@ def pairs(one: pd.DataFrame, other: pd.DataFrame, cell: list[str]) -> pd.DataFra
 
 
 def summary(differences: pd.Series) -> str:
-    mean, error = differences.mean(), differences.std(ddof=1) / np.sqrt(len(differences))
-    reach = 1.6 * error  # 89 %
+    mean, reach = differences.mean(), half_width(differences)
     return f"{mean:+.4f} [{mean - reach:+.4f}, {mean + reach:+.4f}]"
+
+
+def half_width(differences: pd.Series) -> float:
+    """Of the interval of a mean, by Student's t."""
+    count = len(differences)
+    return float(stats.t.ppf((1 + PROB) / 2, count - 1) * differences.std(ddof=1) / np.sqrt(count))
 
 
 def of_kind(frame: pd.DataFrame, structure: str, sparsity: float) -> pd.DataFrame:
@@ -268,8 +274,7 @@ def draw_pairs(frame: pd.DataFrame, out: Path) -> None:
             if found.empty:
                 continue
             axis.plot(found, place + 0.18 * np.linspace(-1, 1, len(found)), "o", color="0.7", markersize=3)
-            error = 1.6 * found.std(ddof=1) / np.sqrt(len(found))
-            axis.errorbar(found.mean(), place, xerr=error, fmt="o", color=f"C{place}", capsize=4)
+            axis.errorbar(found.mean(), place, xerr=half_width(found), fmt="o", color=f"C{place}", capsize=4)
         axis.axvline(0, color="0.4", linewidth=0.8)
         axis.set(title=modality, xlabel="log loss less that of unstructured")
         axis.grid(axis="x", alpha=0.3)

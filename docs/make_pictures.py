@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bayes_scaling as bs
-from bayes_scaling.demo import question as of_the_demo
+from bayes_scaling.demo import questions
 
 mpl.use("Agg")
 HERE = Path(__file__).parent
@@ -30,7 +30,9 @@ save(bs.plot_optimal_map(decision, **question), "decision_map.png")
 paper = bs.fit(published, "sparse", seed=0)
 bs.plot_prior_predictive(paper).savefig(HERE / "prior_predictive.png", dpi=90)
 
-runs = bs.datasets.load("python-stdlib")
+runs = bs.datasets.load("structures")
 shipped = bs.fit(runs, "sparse", seed=0)
-bs.plot_optimal_sparsity(shipped, of_the_demo(runs)[0]).savefig(HERE / "optimal_sparsity.png", dpi=90)
-save(bs.plot_losses(bs.fit(runs, seed=0)), "losses.png")
+asked = questions(runs)[-1]
+language = {"modality": asked.modality, "flops_per_unit": asked.flops_per_unit}
+bs.plot_optimal_sparsity(shipped, asked.nonzero_params, **language).savefig(HERE / "optimal_sparsity.png", dpi=90)
+save(bs.plot_losses(bs.fit(bs.datasets.load("python-stdlib"), seed=0)), "losses.png")

@@ -70,7 +70,7 @@ def point_at(monkeypatch, address):
 
 
 def test_names_and_descriptions():
-    assert datasets.names() == ["python-stdlib", "frantar2023"]
+    assert datasets.names() == ["structures", "python-stdlib", "frantar2023"]
     for name in datasets.names():
         entry = datasets.describe(name)
         assert entry.name == name
@@ -83,7 +83,7 @@ def test_names_and_descriptions():
 
 @pytest.mark.parametrize("ask", [datasets.load, datasets.describe])
 def test_unknown_name_lists_the_names(ask):
-    with pytest.raises(InputError, match="there is no data set 'frantar'; there are python-stdlib, frantar2023"):
+    with pytest.raises(InputError, match="no data set 'frantar'; there are structures, python-stdlib, frantar2023"):
         ask("frantar")
 
 
@@ -97,6 +97,24 @@ def test_shipped_sweep():
     cells = runs.to_dataframe().groupby(["structure", "sparsity", "nonzero_params", "data_seen"])["seed"].nunique()
     assert (cells > 1).sum() >= 10
     assert np.isfinite(runs["loss"]).all()
+
+
+def test_shipped_sweep_over_structures():
+    runs = datasets.load("structures")
+    table = runs.to_dataframe()
+    assert datasets.describe("structures").description.startswith(f"{len(table)} runs")
+    assert np.isfinite(table["loss"]).all()
+    for _, mine in table.groupby("modality"):
+        kinds = {(structure, round(s, 3)) for structure, s in zip(mine["structure"], mine["sparsity"], strict=True)}
+        sparse = {("unstructured", s) for s in (0.5, 0.75, 0.875)} | {("2:4", 0.5), ("1:4", 0.75), ("2:8", 0.75)}
+        assert kinds == {("dense", 0.0)} | sparse
+        scratch, started = (mine[mine["strategy"] == strategy] for strategy in ("scratch", "pretrained"))
+        assert min(scratch["nonzero_params"].nunique(), scratch["data_seen"].nunique()) >= 3
+        assert (started["pretrain_data"] > 0).all()
+        assert (started["pretrain_flops"] > 0).all()
+        assert set(started["structure"]) == {"unstructured", "2:4", "1:4", "2:8"}
+        cells = scratch.groupby(["structure", "sparsity", "nonzero_params", "data_seen"])["seed"].nunique()
+        assert (cells > 1).sum() >= 10
 
 
 @pytest.mark.parametrize("layout", ["frantar2023", "frantar2023/upstream"])

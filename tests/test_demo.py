@@ -8,7 +8,7 @@ from helpers import one_modality
 from rich.console import Console
 
 import bayes_scaling as bs
-from bayes_scaling.demo import question, run_demo
+from bayes_scaling.demo import questions, run_demo
 from bayes_scaling.errors import InputError
 
 
@@ -54,11 +54,33 @@ def test_the_question_it_suggests_can_be_asked(shown, command):
     assert f"{answer['recommended']['sparsity']:.2f}" in text
 
 
+def test_the_sentence_in_short_is_the_recommendation(shown):
+    out, text = shown
+    (asked,) = questions(bs.load_runs(one_modality()))
+    (answer,) = bs.recommend(bs.load(out / "posterior.nc"), asked.nonzero_params, asked.train_flops).answers
+    assert answer.recommended["sparsity"] > 0
+    sentence = (
+        f"language: train unstructured at sparsity {answer.recommended['sparsity']:.2f}; the chance that it beats"
+    )
+    assert sentence in " ".join(text.split())
+
+
 def test_the_question_is_of_the_sweep():
-    runs = bs.load_runs(one_modality())
-    size, budget = question(runs)
-    assert size == 6.4e7
-    assert budget == pytest.approx(10 * 6 * 6.4e7 * 3.2e10 * bs.costs.get("gradual").multiplier(0.875))
+    (asked,) = questions(bs.load_runs(one_modality()))
+    assert asked.modality == "language"
+    assert asked.nonzero_params == 6.4e7
+    assert asked.flops_per_unit == 6
+    multiplier = bs.costs.get("gradual").multiplier(0.875)
+    assert asked.train_flops == pytest.approx(10 * 6 * 6.4e7 * 3.2e10 * multiplier)
+
+
+def test_the_shipped_sweep_is_asked_for_each_modality_in_its_own_flops():
+    runs = bs.datasets.load("structures")
+    assert [(each.modality, each.flops_per_unit) for each in questions(runs)] == [("vision", 6 * 16), ("language", 6)]
+    for each in questions(runs):
+        mine = runs.isel(run=runs["modality"].to_numpy() == each.modality)
+        assert each.nonzero_params == mine["nonzero_params"].max()
+        assert each.train_flops == pytest.approx(10 * float(mine["train_flops"].max()))
 
 
 def test_a_folder_that_is_a_file(tmp_path):

@@ -14,7 +14,7 @@ from bayes_scaling.decide.next.batch import best_batch, greedy
 from bayes_scaling.decide.next.misses import Misses
 from bayes_scaling.decide.next.regret import Preposterior
 from bayes_scaling.decide.next.variance import Variance
-from bayes_scaling.demo import question
+from bayes_scaling.demo import questions
 from bayes_scaling.discrepancy import SCALE
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import beyond
@@ -411,7 +411,8 @@ def test_the_result_is_a_run_table(single, tmp_path):
 
 
 def test_the_default_is_the_demos_question(single):
-    size, budget = question(single["runs"].to_dataset())
+    (asked,) = questions(single["runs"].to_dataset())
+    size, budget = asked.nonzero_params, asked.train_flops
     found = bs.next_runs(single, INSIDE, 1e19, count=1)
     assert found.target == targets.OptimalSparsity(size, budget, "language", "unstructured")
     same = bs.next_runs(single, INSIDE, 1e19, count=1, target=targets.OptimalSparsity(size, budget))

@@ -146,7 +146,8 @@ def test_unreadable_plans(tmp_path):
         load_plan(tmp_path / "plan.toml")
 
 
-def test_the_shipped_plan_is_the_one_of_the_shipped_table():
-    shipped = bs.datasets.load("python-stdlib")
-    planned = [config.run_id for config in load_plan("first_sweep").configs]
+@pytest.mark.parametrize(("name", "plan"), [("structures", "structures"), ("python-stdlib", "first_sweep")])
+def test_the_shipped_plans_are_those_of_the_shipped_tables(name, plan):
+    shipped = bs.datasets.load(name)
+    planned = [config.run_id for config in load_plan(plan).configs]
     assert sorted(planned) == sorted(shipped["run_id"].to_numpy().tolist())
