@@ -277,6 +277,7 @@ def draw_pairs(frame: pd.DataFrame, out: Path) -> None:
             axis.errorbar(found.mean(), place, xerr=half_width(found), fmt="o", color=f"C{place}", capsize=4)
         axis.axvline(0, color="0.4", linewidth=0.8)
         axis.set(title=modality, xlabel="log loss less that of unstructured")
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].set_yticks(range(len(SIBLINGS)), [f"{s} (sparsity {k[1]:g})" for s, k in SIBLINGS.items()])
     figure.savefig(out, dpi=120)
