@@ -1,9 +1,11 @@
 """Run folders that W&B's own library wrote offline, in a process of its own, and exports of its web page."""
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -197,16 +199,34 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, source, more, message)
     assert message in str(told.value)
 
 
-def test_a_service_that_does_not_answer(tmp_path):
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    """A service that lets nobody in. (One that is not there at all the library tries for as long as it likes.)"""
+
+    def do_POST(self):
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b'{"errors": [{"message": "no such key"}]}')
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_service_that_refuses(tmp_path):
     code = (
-        "import wandb, bayes_scaling as bs\nwandb.Api._HTTP_TIMEOUT = 2\n"
+        "import bayes_scaling as bs\n"
         "try:\n    bs.import_runs('team/project', 'wandb')\nexcept bs.InputError as error:\n    print(error)"
     )
-    nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | nowhere, capture_output=True, text=True, timeout=60, check=True
-    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{service.server_port}"
+        there = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | there, capture_output=True, text=True, timeout=300, check=True
+        )
+        service.shutdown()
     assert "team/project cannot be read from W&B (Failed to verify credentials" in done.stdout
+    assert "no such key" in done.stdout
+
 
 
 def test_the_api_of_the_library(tmp_path, loopback):
