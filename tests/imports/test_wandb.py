@@ -221,12 +221,16 @@ def test_a_service_that_refuses(tmp_path):
         address = f"http://127.0.0.1:{service.server_port}"
         there = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "HOME": str(tmp_path)}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | there, capture_output=True, text=True, timeout=300, check=True
+            [sys.executable, "-c", code],
+            env=os.environ | there,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
         )
         service.shutdown()
     assert "team/project cannot be read from W&B (Failed to verify credentials" in done.stdout
     assert "no such key" in done.stdout
-
 
 
 def test_the_api_of_the_library(tmp_path, loopback):
