@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayes_scaling.notes import Note
 
-__all__ = ["MAX_RHAT", "MIN_EBFMI", "MIN_ESS", "diagnose", "gate_notes", "worst"]
+__all__ = ["MAX_RHAT", "MIN_EBFMI", "MIN_ESS", "diagnose", "gate_notes", "nearly", "worst"]
 
 MAX_RHAT = 1.01
 MIN_ESS = 400
@@ -49,6 +49,24 @@ def diagnose(posterior: xr.DataTree) -> dict[str, Any]:
     return found | {"ok": not gate_notes(found)}
 
 
+def nearly(found: Mapping[str, Any]) -> bool:
+    """Whether a fit failed the gate and longer chains alone are likely to mend it.
+
+    Chains of four times the length have about four times the effective draws, and a quarter of what R-hat is above 1.
+    With some room, that asks for an R-hat of 1.03 and a third of the effective draws needed; and nothing may speak
+    against the sampler's steps.
+
+    Parameters
+    ----------
+    found : mapping
+        As `diagnose` returns.
+    """
+    failed = {note.code for note in gate_notes(found)}
+    of_draws = {"gate_rhat", "gate_ess_bulk", "gate_ess_tail"}
+    close = found["max_rhat"] <= 1.03 and min(found["min_ess_bulk"], found["min_ess_tail"]) >= MIN_ESS / 3
+    return bool(failed) and failed <= of_draws and close
+
+
 def worst(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The worst of several diagnostics, each of `diagnose`, as if they were one."""
     each = list(several)
@@ -57,12 +75,12 @@ def worst(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return found | {"divergences": sum(d["divergences"] for d in each), "ok": all(d["ok"] for d in each)}
 
 
-def gate_notes(found: dict[str, Any]) -> list[Note]:
+def gate_notes(found: Mapping[str, Any]) -> list[Note]:
     """What of the gate a fit fails, one note each; none when it may be trusted.
 
     Parameters
     ----------
-    found : dict
+    found : mapping
         As `diagnose` returns.
     """
     # Comparisons are written so that NaN, as of a variable that never moved, fails.

@@ -16,7 +16,7 @@ from bayes_scaling.assemble import assemble, posterior_of, prior_draws
 from bayes_scaling.checks import design_notes
 from bayes_scaling.compiled import compiled_model
 from bayes_scaling.design import Design, design_of, grouped
-from bayes_scaling.diagnostics import diagnose, gate_notes, worst
+from bayes_scaling.diagnostics import diagnose, gate_notes, nearly, worst
 from bayes_scaling.discrepancy import SCALE, add_discrepancy
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import refuse_studies
@@ -41,9 +41,11 @@ MANY_RUNS = 3000
 """From here on a draw costs more than keeping it, and posteriors are close to normal: no draw is thinned away."""
 
 FIRST_TRY = {"tune": 400, "target_accept": 0.9, "thin": 2}
+LONGER = FIRST_TRY | {"thin": 8}
+"""Settings where all that a first try lacked is draws: chains of four times the length, thinned to as many."""
+
 STRICTER = {"tune": 2000, "target_accept": 0.99, "thin": 4}
-"""Settings of the one refit; it also keeps twice as many draws, since too few effective ones is one way to fail. Longer
-chains with steps as before cost less, and did not pass the gate where this was tried."""
+"""Settings of a refit where steps were too long as well. It also keeps twice as many draws."""
 
 
 def fit(
@@ -182,9 +184,13 @@ def _gated(
     cores: int | None,
     progress: Progress,
 ) -> xr.DataTree:
-    """The posterior of one law with its prior and diagnostics, after one stricter attempt where these fail."""
+    """The posterior of one law with its prior and diagnostics, tried again where these fail."""
     posterior = _fit_once(law, design, runs, FIRST_TRY, settings, cores, progress)
     found = diagnose(posterior)
+    if nearly(found) and len(design.cell_of_run) <= MANY_RUNS:
+        progress.say("too few effective draws; fitting once more with longer chains")
+        posterior = _fit_once(law, design, runs, LONGER, settings, cores, progress)
+        found = diagnose(posterior)
     if not found["ok"]:
         progress.say("diagnostics failed; fitting once more with stricter settings")
         again = dict(settings) | {"draws": 2 * settings["draws"]}

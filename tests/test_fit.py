@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import stats
 
 import bayes_scaling as bs
 from bayes_scaling.design import FEWEST_RUNS
-from bayes_scaling.diagnostics import MAX_RHAT, MIN_ESS, diagnose, gate_notes
+from bayes_scaling.diagnostics import MAX_RHAT, MIN_ESS, diagnose, gate_notes, nearly
 from bayes_scaling.errors import InputError
 from bayes_scaling.summary import summarise
 
@@ -371,6 +372,36 @@ def test_every_part_of_the_gate_can_fail(name, value, code):
     failed = gate_notes(GOOD | {name: value})
     assert [(note.code, note.severity) for note in failed] == [(code, "error")]
     assert "Do not trust" in failed[0].message
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, False),
+        ({"min_ess_bulk": 350.0}, True),
+        ({"min_ess_tail": 250.0, "max_rhat": 1.015}, True),
+        ({"min_ess_tail": 120.0}, False),
+        ({"max_rhat": 1.05}, False),
+        ({"min_ess_bulk": 350.0, "divergences": 1}, False),
+        ({"min_ess_bulk": float("nan")}, False),
+    ],
+)
+def test_longer_chains_are_for_fits_that_lack_a_few_draws_and_nothing_else(found, expected):
+    assert nearly(GOOD | found) is expected
+
+
+def test_a_first_try_that_lacks_draws_is_followed_by_longer_chains(monkeypatch):
+    tries = []
+
+    def diagnosed(posterior):
+        tries.append(posterior["sample_stats"]["step_size"])
+        return diagnose(posterior) | ({"min_ess_bulk": 350.0, "ok": False} if len(tries) == 1 else {})
+
+    monkeypatch.setattr(sys.modules["bayes_scaling.fit"], "diagnose", diagnosed)
+    kept = fit(one_modality(), draws=500)
+    assert len(tries) == 2
+    assert kept["posterior"].sizes["draw"] == 500  # as many as ever, from chains of four times the length
+    assert json.loads(kept.attrs["diagnostics"])["ok"]
 
 
 def test_the_gate_sees_chains_that_disagree(single):
