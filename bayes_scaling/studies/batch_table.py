@@ -9,6 +9,7 @@ import xarray as xr
 from bayes_scaling.columns import BY_NAME, Check
 from bayes_scaling.display import count
 from bayes_scaling.errors import InputError
+from bayes_scaling.notes import Note, read_notes, write_notes
 from bayes_scaling.studies.tables import need, opened, positive
 from bayes_scaling.values import as_text
 
@@ -16,6 +17,9 @@ __all__ = ["TRENDS", "groups_of", "load", "trend_values"]
 
 TRENDS = ("nonzero_params", "sparsity")
 """Columns that groups may differ in; the second counts as density, 1 - S."""
+
+SHOWN = 3
+"""Cases that a note names."""
 
 LEAST_REACHED = 3
 """Two coefficients and a little to see the noise by."""
@@ -37,7 +41,8 @@ def load(source: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Over ``run``; other columns are not carried along.
+        Over ``run``; other columns are not carried along, nor are runs at learning rates that others beat. Where the
+        best is the smallest or the largest rate tried, a note in the attributes says so.
 
     Raises
     ------
@@ -66,7 +71,39 @@ def load(source: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
         raise InputError(
             f"{check.table.name} has {found} runs that reached the target, where {LEAST_REACHED} are needed"
         )
-    return table
+    write_notes(table.attrs, read_notes(source.attrs) if isinstance(source, xr.Dataset) else [])
+    return _tuned(table, positive(check, "learning_rate", may_lack=True)) if "learning_rate" in given else table
+
+
+def _tuned(runs: xr.Dataset, rates: np.ndarray) -> xr.Dataset:
+    """The runs at the best learning rate of each group and batch size, where several were tried."""
+    kept, cells, edges = [], 0, []
+    keys = list(zip(runs["group"].to_numpy().tolist(), runs["batch_size"].to_numpy().tolist(), strict=True))
+    for key in dict.fromkeys(keys):
+        mine = np.flatnonzero([each == key for each in keys])
+        tried = np.unique(rates[mine][np.isfinite(rates[mine])])
+        if len(tried) < 2:
+            kept.extend(mine.tolist())
+            continue
+        cells += 1
+        reached = runs["steps_to_target"].to_numpy()
+        mean_steps = [np.where(np.isnan(reached), np.inf, reached)[mine[rates[mine] == rate]].mean() for rate in tried]
+        best = int(np.argmin(mean_steps))
+        if np.isinf(mean_steps[best]):  # the best rate needs more steps than the shortest of these runs had
+            kept.append(int(mine[runs["steps_trained"].to_numpy()[mine].argmin()]))
+            continue
+        kept.extend(mine[rates[mine] == tried[best]].tolist())
+        if best in (0, len(tried) - 1):
+            edges.append(f"{key[0]} at {key[1]:g}")
+    tuned = runs.assign(learning_rate=("run", rates)).isel(run=sorted(kept))
+    if edges:
+        message = (
+            f"In {len(edges)} of {cells} cases the best learning rate is the smallest or the largest that was tried "
+            f"({'; '.join(edges[:SHOWN])}{' and more' * (len(edges) > SHOWN)}), so fewer steps may do."
+        )
+        note = Note("best_rate_at_edge", "warning", message, numbers={"cases": len(edges)})
+        write_notes(tuned.attrs, [*read_notes(tuned.attrs), note])
+    return tuned
 
 
 def _groups(check: Check, values: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -36,6 +36,36 @@ def test_intervals_contain_the_published_values(steps_posterior):
         assert told["upper"] / told["lower"] < 1.3, "and they are not so for being wide"
 
 
+TUNED = pd.DataFrame(
+    {
+        "batch_size": [4] * 3 + [8] * 4 + [16] * 2 + [32] * 2 + [64],
+        "learning_rate": [0.01, 0.02, 0.04, 0.01, 0.02, 0.02, 0.04, 0.04, 0.02, 0.04, 0.02, 0.04],
+        "steps_to_target": [900, 700, np.nan, 600, 400, 440, 430, 300, 310, np.nan, np.nan, 180],
+        "steps_trained": [1000] * 9 + [250, 200, 1000],
+    }
+)
+"""The best rate is the middle one, the middle one by its mean over two runs, the largest, one unknown, the only one."""
+
+
+def test_the_best_learning_rate_of_each_batch_size_counts():
+    runs = bs.batch.load(TUNED)
+    found = list(zip(runs["batch_size"].values, runs["steps_to_target"].values, strict=True))
+    assert found == [(4, 700), (8, 400), (8, 440), (16, 300), (32, pytest.approx(np.nan, nan_ok=True)), (64, 180)]
+    assert float(runs["steps_trained"][4]) == 200  # all that is known of the best: it needs more than the shorter run
+    assert codes(runs.attrs) == ["best_rate_at_edge"]
+    assert "In 1 of 4 cases" in runs.attrs["notes"]
+    assert "all at 16" in runs.attrs["notes"]
+    again = bs.batch.load(runs)
+    np.testing.assert_array_equal(again["steps_trained"], runs["steps_trained"])
+    assert codes(again.attrs) == ["best_rate_at_edge"]
+
+
+def test_one_rate_a_batch_size_needs_no_choice():
+    runs = bs.batch.load(TUNED[TUNED["learning_rate"] == 0.04])
+    assert runs.sizes["run"] == 5
+    assert codes(runs.attrs) == []
+
+
 def test_at_the_critical_batch_examples_are_what_its_definition_says(steps_posterior):
     critical = bs.batch.critical_batch(steps_posterior, **THEIRS)
     draws = steps_posterior["posterior"]
