@@ -34,6 +34,7 @@ __all__ = [
     "load",
     "optimal_weights",
     "point_fit",
+    "predict",
     "relative_loss",
     "removable",
     "water_filling",
@@ -213,7 +214,6 @@ def optimal_weights(posterior: xr.DataTree, total: float | None = None, *, floor
     loss = relative_loss(best, draws)
     tried = relative_amounts(runs)
     low, high = tried.min("run"), tried.max("run")
-    beyond = np.maximum(np.log(best / high), xr.where(low > 0, np.log(xr.where(low > 0, low, 1.0) / best), 0.0))
     return xr.Dataset(
         {
             "amount": own * base,
@@ -222,10 +222,73 @@ def optimal_weights(posterior: xr.DataTree, total: float | None = None, *, floor
             "recommended_weight": best * base / whole,
             "relative_loss": loss,
             "regret": np.maximum(loss - relative_loss(own, draws), 0.0),
-            "extrapolation": np.maximum(beyond, 0.0),
+            "extrapolation": _beyond(best, low, high),
         },
         attrs={"total": whole, "floor": floor},
     )
+
+
+def predict(posterior: xr.DataTree, amounts: Any, *, kind: str = "mean", seed: int | None = None) -> xr.DataArray:
+    """Loss of other compositions, at any total.
+
+    Parameters
+    ----------
+    posterior : DataTree
+        From `fit`.
+    amounts : DataArray or dict of str to float or sequence of float
+        Amounts of every domain, in the unit of the table: over ``domain`` and what else there may be, or by name, alike
+        in length, which makes the dimension ``composition``.
+    kind : {"mean", "new-run"}
+        The law, or a run with its noise.
+    seed : int, optional
+        Of that noise; the posterior's unless said.
+
+    Returns
+    -------
+    DataArray
+        Loss over ``chain``, ``draw`` and the dimensions of ``amounts`` but ``domain``; beside it ``extrapolation``, how
+        far the amount furthest out lies beyond those tried, in nats.
+
+    Raises
+    ------
+    InputError
+        If the posterior is of something else, domains are missing or unknown, or an amount is negative.
+    """
+    settings = settings_of(posterior, LAW)
+    if kind not in ("mean", "new-run"):
+        raise InputError(f"kind is {kind!r}; it is 'mean' or 'new-run'")
+    runs, draws = table_of(posterior), posterior["posterior"].to_dataset()
+    at = _amounts(amounts, runs["domain"].to_numpy().tolist())
+    relative = at / runs["base"]
+    loss: Any = draws["base_loss"] * relative_loss(relative, draws)
+    loss = loss.transpose("chain", "draw", ...)
+    if kind == "new-run":
+        rng = np.random.default_rng([settings["seed"] if seed is None else seed, 13])
+        loss = loss * np.exp(draws["sigma"] * loss.copy(data=rng.standard_t(NOISE_DF, loss.shape)))
+    low, high = (each("run") for each in (relative_amounts(runs).min, relative_amounts(runs).max))
+    far = _beyond(relative, low, high).max("domain")
+    return loss.rename("loss").assign_coords(extrapolation=far)
+
+
+def _amounts(amounts: Any, domains: list[str]) -> xr.DataArray:
+    if not isinstance(amounts, xr.DataArray):
+        each = {name: np.atleast_1d(np.asarray(values, dtype=float)) for name, values in dict(amounts).items()}
+        if len({values.shape for values in each.values()}) != 1:
+            raise InputError("amounts differ in length, where there is one of every domain for each composition")
+        amounts = xr.DataArray(np.stack(list(each.values())), {"domain": list(each)}, ("domain", "composition"))
+    found = amounts["domain"].to_numpy().tolist() if "domain" in amounts.dims else []
+    if sorted(found) != sorted(domains):
+        raise InputError(f"amounts are of the domains {', '.join(found) or 'none'}; they are of {', '.join(domains)}")
+    if not (amounts >= 0).all():
+        raise InputError(f"an amount is {float(amounts.min()):g}; it is of at least 0")
+    return amounts.sel(domain=domains)
+
+
+def _beyond(relative: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
+    """How far amounts lie outside those tried, in nats; nothing lies below 0."""
+    least = xr.where(low > 0, low, 1.0)
+    below = xr.where(low > 0, np.log(least / np.maximum(relative, 1e-300)), 0.0)
+    return np.maximum(np.maximum(np.log(np.maximum(relative, 1e-300) / high), below), 0.0)
 
 
 def extrapolate(first: xr.DataArray, second: xr.DataArray, steps: int = 1, *, seed: int = 0) -> xr.Dataset:

@@ -176,3 +176,31 @@ def test_questions_that_are_wrong_are_refused(mixture_posterior, optima, mixture
         bs.mixture.extrapolate(optima[0] * 0, optima[1])
     with pytest.raises(bs.InputError, match="14 runs, where a point fit of 7 domains needs 15"):
         bs.mixture.point_fit(mixture_rows[:14])
+
+
+def test_predictions_are_those_of_the_runs_and_say_how_far_others_are(mixture_posterior):
+    base = dict.fromkeys(DOMAINS, 1.0)
+    amounts = {name: [1.0, 3.0, 6.0] if name == "c4" else [1.0] * 3 for name in reversed(base)}
+    found = bs.mixture.predict(mixture_posterior, amounts)
+    assert found.dims == ("chain", "draw", "composition")
+    np.testing.assert_allclose(found.isel(composition=0), mixture_posterior["posterior"]["base_loss"])
+    runs = mixture_posterior["runs"].to_dataset()
+    mine = runs["loss"].to_numpy()[runs["run_id"].to_numpy() == "c4_increased_3x"]
+    told = interval(bs.mixture.predict(mixture_posterior, amounts, kind="new-run").isel(composition=1))
+    assert told["lower"] < mine[0] < told["upper"]
+    assert told["upper"] / told["lower"] < 1.03
+    np.testing.assert_allclose(found["extrapolation"], [0, 0, np.log(2)])
+    noisy = bs.mixture.predict(mixture_posterior, amounts, kind="new-run")
+    assert float(np.log(noisy / found).std()) > float(mixture_posterior["posterior"]["sigma"].min())
+
+
+def test_predictions_refuse_what_is_no_composition(mixture_posterior):
+    base = dict.fromkeys(DOMAINS, 1.0)
+    with pytest.raises(bs.InputError, match="amounts are of the domains c4; they are of common_crawl, github"):
+        bs.mixture.predict(mixture_posterior, {"c4": 1.0})
+    with pytest.raises(bs.InputError, match="an amount is -1; it is of at least 0"):
+        bs.mixture.predict(mixture_posterior, base | {"c4": -1.0})
+    with pytest.raises(bs.InputError, match="amounts differ in length"):
+        bs.mixture.predict(mixture_posterior, base | {"c4": [1.0, 2.0]})
+    with pytest.raises(bs.InputError, match="kind is 'best'"):
+        bs.mixture.predict(mixture_posterior, base, kind="best")

@@ -1,0 +1,133 @@
+"""Our own small sweeps under the laws that have tables of their own, as Markdown and pictures.
+
+    python benchmarks/own_studies.py batch_size     # steps to a target loss, by batch size and sparsity
+    python benchmarks/own_studies.py mixtures       # three texts, at three scales
+
+The runs ship with the package as the data sets of these names. Pictures go to docs/.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import bayes_scaling as bs
+from bayes_scaling.intervals import PROB, interval
+
+LEAST = 0.02
+"""Floor of a text, of the middle scale's amount."""
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def told(draws: xr.DataArray, digits: int = 3) -> str:
+    """Median and interval."""
+    found = interval(draws, PROB)
+    return f"{found['median']:,.{digits}g} [{found['lower']:,.{digits}g}, {found['upper']:,.{digits}g}]"
+
+
+def checked(posterior: xr.DataTree) -> xr.DataTree:
+    """The posterior, which must have passed its gate; its notes are printed."""
+    assert json.loads(posterior.attrs["diagnostics"])["ok"], posterior.attrs["diagnostics"]
+    for note in json.loads(posterior.attrs["notes"]):
+        print(f"<!-- {note['code']}: {note['message']} -->")
+    return posterior
+
+
+def batch_size() -> None:
+    runs = bs.datasets.load("batch_size")
+    posterior = checked(bs.batch.fit(runs, progressbar=False))
+    tuned = posterior["runs"].to_dataset().to_dataframe()
+    print("\nFewest steps (best learning rate):\n")
+    sizes = sorted(tuned["batch_size"].unique())
+    print(f"| sparsity | {' | '.join(f'{size:,.0f}' for size in sizes)} |\n|---|{'---|' * len(sizes)}")
+    for sparsity, mine in tuned.groupby("sparsity"):
+        best = mine.set_index("batch_size")
+        cells = [f"{best['steps_to_target'][b]:.0f} ({best['learning_rate'][b]:g})" for b in sizes]
+        print(f"| {sparsity:.2g} | {' | '.join(cells)} |")
+    print("\n| sparsity | c1, bytes | c2, steps | critical batch size, bytes |\n|---|---|---|---|")
+    draws = posterior["posterior"]
+    for i, sparsity in enumerate(draws["sparsity"].to_numpy()):
+        cells = [told(draws[name].isel(group=i)) for name in ("c1", "c2", "critical_batch")]
+        print(f"| {sparsity:.2g} | {' | '.join(cells)} |")
+    dense = draws.to_dataset().isel(group=int(np.argmin(draws["sparsity"].to_numpy())))
+    for i in range(draws.sizes["group"]):
+        mine = draws.to_dataset().isel(group=i)
+        if float(mine["sparsity"]) == float(dense["sparsity"]):
+            continue
+        ratios = ", ".join(f"{name} {told(mine[name] / dense[name])}" for name in ("c1", "c2", "critical_batch"))
+        print(f"\nAt sparsity {float(mine['sparsity']):.2g}, times the dense one's: {ratios}")
+    for name in ("c1_exponent", "critical_exponent"):
+        print(f"\n{name} in density 1 - S: {told(draws[name].sel(trend='sparsity'))}")
+    bs.plot_steps(posterior).savefig(DOCS / "batch_own.png", dpi=110)
+
+
+def mixtures() -> None:
+    table = bs.datasets.load("mixtures").to_dataframe().reset_index()
+    amounts = [name for name in table if name.startswith("amount_")]
+    middle = table[amounts].median(axis=1)  # what the two texts that a run did not change have
+    scales = np.sort(middle.round(-4).unique())
+    by_scale = {scale: table[middle.round(-4) == scale] for scale in scales}
+    columns = ["run_id", "loss", *amounts]
+
+    def fitted(part: pd.DataFrame) -> xr.DataTree:
+        return checked(bs.mixture.fit(part[columns], progressbar=False))
+
+    def row(name: str, weight: xr.DataArray) -> None:
+        print(f"| {name} | {' | '.join(told(weight.isel(domain=i)) for i in range(weight.sizes['domain']))} |")
+
+    everything = fitted(table)
+    domains = everything["posterior"]["domain"].to_numpy()
+    print(f"\n| runs, total | {' | '.join(domains)} |\n|---|{'---|' * len(domains)}")
+    alone = {}
+    for scale, part in by_scale.items():
+        alone[scale] = bs.mixture.optimal_weights(fitted(part))
+        row(f"of this scale, {alone[scale].attrs['total']:.3g}", alone[scale]["weight"])
+        # Floors are relative to the base amounts, here those of the middle scale.
+        best = bs.mixture.optimal_weights(everything, alone[scale].attrs["total"], floor=LEAST)
+        row(f"all, {best.attrs['total']:.3g}", best["weight"])
+        print(f"<!-- loss, of that of equal shares: {gain(everything, best)} -->")
+    small, large, largest = (alone[scale] for scale in scales)
+    steps = bs.mixture.extrapolate(small["amount"], large["amount"], steps=1)
+    predicted = steps.isel(step=-1)
+    row("AutoScale from the two smaller, share", predicted / predicted.sum("domain"))
+    print(f"<!-- its total: {told(predicted.sum('domain'))} -->")
+    early = fitted(pd.concat([by_scale[scale] for scale in scales[:2]]))
+    row("law of the two smaller", bs.mixture.optimal_weights(early, largest.attrs["total"], floor=LEAST)["weight"])
+    later = by_scale[scales[2]]
+    print(f"\nThe law of the two smaller scales at the largest: {held_out(early, later, amounts)}")
+    print("\nMean loss by change of one text:\n")
+    print(table.assign(scale=middle.round(-4)).groupby(["scale", *amounts])["loss"].agg(["mean", "std"]).to_string())
+    bs.plot_mixture(everything, small.attrs["total"], floor=LEAST).savefig(DOCS / "mixture_own.png", dpi=110)
+
+
+def gain(posterior: xr.DataTree, best: xr.Dataset) -> str:
+    """Loss of the recommended composition over that of equal shares of the same total."""
+    domains = best["domain"].to_numpy().tolist()
+    equal = best.attrs["total"] / len(domains)
+    at = {name: [float(best["recommended_amount"].sel(domain=name)), equal] for name in domains}
+    losses = bs.mixture.predict(posterior, at)
+    return told(losses.isel(composition=0) / losses.isel(composition=1), 5)
+
+
+def held_out(posterior: xr.DataTree, later: pd.DataFrame, amounts: list[str]) -> str:
+    """How runs at a scale that was not fitted compare with their posterior predictive."""
+    at = {name.removeprefix("amount_"): later[name].to_numpy() for name in amounts}
+    drawn = np.log(bs.mixture.predict(posterior, at, kind="new-run"))
+    lower, middle, upper = drawn.quantile([(1 - PROB) / 2, 0.5, (1 + PROB) / 2], ("chain", "draw")).to_numpy()
+    observed = np.log(later["loss"].to_numpy())
+    inside, off = np.mean((lower <= observed) & (observed <= upper)), observed - middle
+    return (
+        f"{inside:.2f} of {len(later)} runs inside {PROB:.0%} intervals of width {np.mean(upper - lower):.3f}; "
+        f"log loss off by {off.mean():+.4f} on average, RMSE {np.sqrt(np.mean(off**2)):.4f}"
+    )
+
+
+if __name__ == "__main__":
+    parts = {"batch_size": batch_size, "mixtures": mixtures}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=parts)
+    parts[parser.parse_args().part]()
