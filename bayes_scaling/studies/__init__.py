@@ -6,5 +6,5 @@ makes run tables whose law is known. Each is one file with the same shape: a for
 
 __all__ = ["FITTED"]
 
-FITTED = ("batch", "mixture", "transfer", "rectified")
+FITTED = ("batch", "mixture", "transfer", "rectified", "effects")
 """Studies that posteriors come from: the values of a posterior's attribute ``law`` beside the names of laws."""

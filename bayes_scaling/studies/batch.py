@@ -18,7 +18,15 @@ from bayes_scaling.noise import NOISE_DF
 from bayes_scaling.notes import Note
 from bayes_scaling.studies.batch_points import point_fit, power_law, steps
 from bayes_scaling.studies.batch_table import groups_of, load, trend_values
-from bayes_scaling.studies.fitting import Study, check_settings, fit_study, log_survival, settings_of, table_of
+from bayes_scaling.studies.fitting import (
+    Study,
+    check_settings,
+    fit_study,
+    log_survival,
+    settings_of,
+    student_noise,
+    table_of,
+)
 
 __all__ = [
     "LATEX",
@@ -182,7 +190,7 @@ def _study(runs: xr.Dataset, at: Mapping[str, xr.DataArray], reference: Mapping[
         return np.log(steps(xr.DataArray(batch, dims="run"), c1=mine["c1"], c2=mine["c2"]))
 
     scales = ("sigma", "examples_spread", "critical_spread")
-    return Study(LAW, model, coefficients, log_mean, "log_steps", observed, ~reached, scales)
+    return Study(LAW, model, coefficients, student_noise(log_mean, observed, ~reached), "log_steps", scales)
 
 
 def _notes(posterior: xr.DataTree) -> Iterable[Note]:

@@ -20,7 +20,7 @@ from bayes_scaling.progress import Progress
 from bayes_scaling.sampling import nuts
 from bayes_scaling.threads import one_blas_thread
 
-__all__ = ["Study", "check_settings", "fit_study", "log_survival", "settings_of", "table_of"]
+__all__ = ["Study", "check_settings", "fit_study", "log_survival", "settings_of", "student_noise", "table_of"]
 
 FIRST_TRY = {"tune": 1000, "target_accept": 0.95, "thin": 4}
 """A model of twenty coordinates costs little. Where runs are hardly more than coefficients, all of these move on the
@@ -48,25 +48,20 @@ class Study:
     coefficients : callable
         Draws of the model's variables by name, shape (chain, draw, …), to the variables of the posterior group, over
         ``chain`` and ``draw``; one of them is ``sigma``.
-    log_mean : callable
-        The posterior group to the expected log of what is observed, over (``chain``, ``draw``, ``run``).
+    pointwise : callable
+        The posterior group and a random generator to the groups ``observed_data``, ``log_likelihood`` and
+        ``posterior_predictive``, a variable each, over ``run``; of `student_noise`, where each run has one number.
     response : str
-        What the log of the observed is called, ``log_loss`` or the like.
-    observed : ndarray, shape (run,)
-        Log of what is observed; of a censored run, how far it is known to exceed.
-    censored : ndarray of bool, shape (run,)
-        Runs of which only that is known.
+        What that variable is called, ``log_loss`` or the like.
     scales : tuple of str
-        Scalar variables of the model that are standard deviations.
+        Variables of the model that are standard deviations.
     """
 
     law: str
     model: Callable[[], Any]
     coefficients: Callable[[Mapping[str, np.ndarray]], xr.Dataset]
-    log_mean: Callable[[xr.Dataset], xr.DataArray]
+    pointwise: Callable[[xr.Dataset, np.random.Generator], Mapping[str, xr.DataArray]]
     response: str
-    observed: np.ndarray
-    censored: np.ndarray
     scales: tuple[str, ...]
 
 
@@ -243,19 +238,39 @@ def _prior(model: Any, code: Compiled, seed: int) -> dict[str, np.ndarray]:
 
 def _add_pointwise(tree: xr.DataTree, study: Study, table: xr.Dataset, seed: int) -> None:
     """Row by row: what was observed, how likely it is, and what a repetition may give."""
-    posterior = tree["posterior"].to_dataset()
-    mean = study.log_mean(posterior).transpose("chain", "draw", "run")
-    scale = posterior["sigma"].to_numpy()[..., None]
-    known = log_density(study.observed, mean.to_numpy(), scale)
-    exceeded = log_survival((study.observed - mean.to_numpy()) / scale, np)
-    rng = np.random.default_rng([seed, 4])
-    repeated = mean + scale * draw_noise(mean.shape, rng)
-    groups = {
-        "observed_data": xr.DataArray(study.observed, dims="run"),
-        "log_likelihood": mean.copy(data=np.where(study.censored, exceeded, known)),
-        "posterior_predictive": repeated,
-    }
+    groups = study.pointwise(tree["posterior"].to_dataset(), np.random.default_rng([seed, 4]))
     for name, values in groups.items():
         tree[name] = xr.DataTree(xr.Dataset({study.response: values.assign_coords(run_id=table["run_id"])}))
     numbers = [name for name, values in table.data_vars.items() if values.dtype.kind in "biuf"]
     tree["constant_data"] = xr.DataTree(table[numbers].drop_attrs())
+
+
+def student_noise(
+    log_mean: Callable[[xr.Dataset], xr.DataArray], observed: np.ndarray, censored: np.ndarray | None = None
+) -> Callable[[xr.Dataset, np.random.Generator], Mapping[str, xr.DataArray]]:
+    """Row by row, where each has Student-t noise of the scale ``sigma`` on a logarithm.
+
+    Parameters
+    ----------
+    log_mean : callable
+        The posterior group to the expected log of what is observed, over (``chain``, ``draw``, ``run``).
+    observed : ndarray, shape (run,)
+        Log of what is observed; of a censored run, how far it is known to exceed.
+    censored : ndarray of bool, shape (run,), optional
+        Runs of which only that is known.
+    """
+
+    def pointwise(posterior: xr.Dataset, rng: np.random.Generator) -> dict[str, xr.DataArray]:
+        mean = log_mean(posterior).transpose("chain", "draw", "run")
+        scale = posterior["sigma"].to_numpy()[..., None]
+        likelihood = log_density(observed, mean.to_numpy(), scale)
+        if censored is not None:
+            exceeded = log_survival((observed - mean.to_numpy()) / scale, np)
+            likelihood = np.where(censored, exceeded, likelihood)
+        return {
+            "observed_data": xr.DataArray(observed, dims="run"),
+            "log_likelihood": mean.copy(data=likelihood),
+            "posterior_predictive": mean + scale * draw_noise(mean.shape, rng),
+        }
+
+    return pointwise

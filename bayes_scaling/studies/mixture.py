@@ -23,7 +23,7 @@ from bayes_scaling.studies.compositions import (
     share_of,
     water_filling,
 )
-from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, table_of
+from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, student_noise, table_of
 from bayes_scaling.studies.mixture_table import load, relative_amounts
 
 __all__ = [
@@ -162,8 +162,7 @@ def _study(runs: xr.Dataset) -> Study:
         mean: Any = np.log(posterior["base_loss"] * relative_loss(at, posterior))
         return mean
 
-    never = np.zeros(len(observed), dtype=bool)
-    return Study(LAW, model, coefficients, log_mean, "log_loss", observed, never, scales=("sigma", "b_spread"))
+    return Study(LAW, model, coefficients, student_noise(log_mean, observed), "log_loss", ("sigma", "b_spread"))
 
 
 def _notes(posterior: xr.DataTree) -> Iterable[Note]:

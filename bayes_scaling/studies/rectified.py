@@ -15,7 +15,7 @@ import xarray as xr
 from bayes_scaling.errors import InputError
 from bayes_scaling.noise import NOISE_DF
 from bayes_scaling.notes import Note
-from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, table_of
+from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, student_noise, table_of
 from bayes_scaling.studies.rectified_table import groups_of, load
 
 __all__ = ["LATEX", "REFERENCE", "fit", "load", "loss", "point_fit", "predict", "probability_best"]
@@ -125,9 +125,7 @@ def _study(runs: xr.Dataset) -> Study:
                     latent[name] = pm.Normal(f"{name}_link", mean, float(np.hypot(sd, spread)), dims="group")
                     continue
                 centre = pm.Normal(f"{name}_centre", mean, sd)
-                latent[name] = pm.Normal(
-                    f"{name}_link", centre, pm.HalfNormal(f"{name}_spread", spread), dims="group"
-                )
+                latent[name] = pm.Normal(f"{name}_link", centre, pm.HalfNormal(f"{name}_spread", spread), dims="group")
             known = pm.Data("ends", ends, dims=("end", "group"))
             start = pt.exp(known[0] + pm.Normal("start_link", np.log(1.1), START_SD, dims="group"))
             of_curve = {
@@ -167,9 +165,8 @@ def _study(runs: xr.Dataset) -> Study:
         curve: Any = {str(name): values.drop_vars("group") for name, values in mine.items()}
         return np.log(loss(xr.DataArray(np.exp(data), dims="run"), **curve))
 
-    never = np.zeros(len(observed), dtype=bool)
     spreads = tuple(f"{name}_spread" for name in POPULATIONS) if len(groups) > 1 else ()
-    return Study(LAW, model, coefficients, log_mean, "log_loss", observed, never, scales=("sigma", *spreads))
+    return Study(LAW, model, coefficients, student_noise(log_mean, observed), "log_loss", ("sigma", *spreads))
 
 
 def _notes(posterior: xr.DataTree) -> Iterable[Note]:
@@ -179,8 +176,8 @@ def _notes(posterior: xr.DataTree) -> Iterable[Note]:
     early = [g for g in half["group"].to_numpy().tolist() if float(half.sel(group=g)) > largest[g]]
     if early:
         message = (
-            f"{len(early)} of {half.sizes['group']} curves (first {early[0]}) have learnt less than half of what they can "
-            "with all their data: how low they go is prior and the other curves' word."
+            f"{len(early)} of {half.sizes['group']} curves (first {early[0]}) have learnt less than half of what they "
+            "can with all their data: how low they go is prior and the other curves' word."
         )
         yield Note("floor_unseen", "warning", message, {"group": early[0]}, {"curves": len(early)})
 
@@ -215,7 +212,9 @@ def predict(posterior: xr.DataTree, finetune_data: Any) -> xr.DataArray:
     found = loss(x, **{name: draws[name] for name in ("start", "floor", "half_data", "beta")})
     tried = table_of(posterior).to_dataframe().groupby("group")["finetune_data"].agg(["min", "max"])
     tried = tried.loc[draws["group"].to_numpy().tolist()]
-    beyond = np.maximum(np.log(given / tried["max"].to_numpy()[:, None]), np.log(tried["min"].to_numpy()[:, None] / given))
+    beyond = np.maximum(
+        np.log(given / tried["max"].to_numpy()[:, None]), np.log(tried["min"].to_numpy()[:, None] / given)
+    )
     found = found.assign_coords(extrapolation=(("group", "finetune_data"), np.maximum(beyond, 0.0)))
     return found.transpose("chain", "draw", "group", "finetune_data").rename("loss")
 
@@ -278,7 +277,9 @@ def point_fit(table: Any, columns: Mapping[str, str] | None = None) -> xr.Datase
         mine = runs.isel(run=np.flatnonzero(runs["group"].to_numpy() == group))
         data, seen = mine["finetune_data"].to_numpy(), np.log(mine["loss"].to_numpy())
         if len(np.unique(data)) < 5:
-            raise InputError(f"curve {group!r} has {len(np.unique(data))} amounts of data, where a point fit needs five")
+            raise InputError(
+                f"curve {group!r} has {len(np.unique(data))} amounts of data, where a point fit needs five"
+            )
 
         def curve(z: np.ndarray) -> dict[str, Any]:
             floor, above, half, beta = np.exp(z)

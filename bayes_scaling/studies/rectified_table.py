@@ -69,7 +69,9 @@ def load(source: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
         message = f"{int((~some).sum())} runs on no data are left out."
         notes.append(Note("no_data_left_out", "info", message, numbers={"runs": int((~some).sum())}))
     if len(short := sizes.index[sizes < LEAST_SIZES].tolist()):
-        message = f"{len(short)} of {len(sizes)} curves have fewer than {LEAST_SIZES} amounts of data (first {short[0]})."
+        message = (
+            f"{len(short)} of {len(sizes)} curves have fewer than {LEAST_SIZES} amounts of data (first {short[0]})."
+        )
         message += " What they lack comes from the other curves."
         notes.append(Note("short_curves", "info", message, numbers={"curves": len(short)}))
     write_notes(table.attrs, notes)

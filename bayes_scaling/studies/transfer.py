@@ -1,8 +1,8 @@
 """What a pretrained start is worth: effective data transferred, D_T = k D_F^α N^β.
 
 A model that is fine-tuned on D_F units of data does as well as one from scratch on D_E = D_F + D_T of them (Hernandez
-et al., arXiv:2102.01293). The law of the runs from scratch is fitted in the same model, with D_E in place of the data of
-fine-tuned runs, so that what is not known of it is not known of D_T either.
+et al., arXiv:2102.01293). The law of the runs from scratch is fitted in the same model, with D_E in place of the data
+of fine-tuned runs, so that what is not known of it is not known of D_T either.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from bayes_scaling.intervals import PROB
 from bayes_scaling.laws.base import Law
 from bayes_scaling.noise import NOISE_DF
 from bayes_scaling.notes import Note
-from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, table_of
+from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, student_noise, table_of
 from bayes_scaling.studies.scratch_law import law_of, quantities_of, variables_of
 from bayes_scaling.studies.transfer_points import PUBLISHED, data_for, regression, transferred
 from bayes_scaling.studies.transfer_table import fine_tuned, groups_of, kinds_of, load
@@ -39,7 +39,7 @@ LAW = "transfer"
 REFERENCE = "Hernandez et al. (2021), arXiv:2102.01293"
 LATEX = r"D_E = D_F + D_T, \quad D_T = k D_F^\alpha N^\beta"
 
-# Priors. What is transferred is known to nobody within a factor of ten; exponents are pure numbers around those published.
+# Priors. What is transferred is known to nobody within a factor of ten; exponents are pure numbers.
 WORTH_SD = 2.0
 """Of log (D_T / D_F) at the reference point, around 0."""
 ALPHA_MEAN, ALPHA_SD = 0.2, 0.3
@@ -71,7 +71,8 @@ def fit(
     columns : dict of str to str, optional
         Their names to ours.
     law : {"dense_coupled", "kaplan", "dense"}
-        Of the runs from scratch, over non-zero parameters and D_F. arXiv:2102.01293 has ``kaplan``.
+        Of the runs from scratch, over non-zero parameters and D_F. arXiv:2102.01293 has ``kaplan``, which fixes what
+        ``dense_coupled`` leaves open; exponents may hang on it.
     seed : int
         Seed of all random numbers.
     draws, chains : int
@@ -84,10 +85,10 @@ def fit(
     Returns
     -------
     DataTree
-        An ArviZ posterior. ``k`` and ``alpha`` over ``group``, ``beta``; ``transferred_reference`` over ``group``, D_T at
-        the runs' geometric mean of N and D_F, which runs determine far better than k; the coefficients of the law from
-        scratch, as ``scratch_A``; where models differ in sparsity, ``size_multiplier`` over ``kind``; where there are
-        several groups, ``worth_spread`` and ``alpha_spread`` between them; ``sigma`` of log loss. Law, settings,
+        An ArviZ posterior. ``k`` and ``alpha`` over ``group``, ``beta``; ``transferred_reference`` over ``group``, D_T
+        at the runs' geometric mean of N and D_F, which runs determine far better than k; the coefficients of the law
+        from scratch, as ``scratch_A``; where models differ in sparsity, ``size_multiplier`` over ``kind``; where there
+        are several groups, ``worth_spread`` and ``alpha_spread`` between them; ``sigma`` of log loss. Law, settings,
         diagnostics and notes are JSON in its attributes.
 
     Raises
@@ -139,9 +140,7 @@ def _study(runs: xr.Dataset, law: Law) -> Study:
 
     def coefficients(drawn: Mapping[str, np.ndarray]) -> xr.Dataset:
         over = ("chain", "draw")
-        physical = law.from_shares(
-            nonzero_params=np.exp(n_mean), data_seen=np.exp(d_mean), **quantities_of(law, drawn)
-        )
+        physical = law.from_shares(nonzero_params=np.exp(n_mean), data_seen=np.exp(d_mean), **quantities_of(law, drawn))
         found: dict[str, Any] = {f"scratch_{name}": (over, values) for name, values in physical.items()}
         found |= {"beta": (over, drawn["beta"]), "sigma": (over, drawn["sigma"])}
         worth, alpha = drawn["worth"][..., None], drawn["alpha_mean"][..., None]
@@ -173,9 +172,8 @@ def _study(runs: xr.Dataset, law: Law) -> Study:
         mean: Any = np.log(loss)
         return mean
 
-    never = np.zeros(len(observed), dtype=bool)
     spreads = ("worth_spread", "alpha_spread") if len(groups) > 1 else ()
-    return Study(LAW, model, coefficients, log_mean, "log_loss", observed, never, scales=("sigma", *spreads))
+    return Study(LAW, model, coefficients, student_noise(log_mean, observed), "log_loss", ("sigma", *spreads))
 
 
 def _scratch(draws: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -236,9 +234,9 @@ def _notes(posterior: xr.DataTree) -> Iterable[Note]:
     if found:
         excess, group, size, data, worse = max(found)
         message = (
-            f"Ossified: in {len(found)} of {len(cells)} cells fine-tuned models end worse than from scratch on the same "
-            f"data, most at N of {size:,.0f} and D_F of {data:,.0f} (loss {np.expm1(excess):.1%} higher, probability "
-            f"{worse:.3f}); k D_F^α N^β, which is never negative, does not hold there."
+            f"Ossified: in {len(found)} of {len(cells)} cells fine-tuned models end worse than from scratch on the "
+            f"same data, most at N of {size:,.0f} and D_F of {data:,.0f} (loss {np.expm1(excess):.1%} higher, "
+            f"probability {worse:.3f}); k D_F^α N^β, which is never negative, does not hold there."
         )
         numbers = {"cells": len(found), "nonzero_params": size, "finetune_data": data, "log_loss_excess": excess}
         yield Note("ossification", "warning", message, {"group": group}, numbers | {"probability": worse})
@@ -314,8 +312,8 @@ def predict(posterior: xr.DataTree, *, nonzero_params: Any = None, finetune_data
     Returns
     -------
     Dataset
-        ``scratch`` over ``chain``, ``draw``, ``nonzero_params`` and ``finetune_data``, and ``pretrained``, which is over
-        ``group`` too, in the unit of the runs' loss.
+        ``scratch`` over ``chain``, ``draw``, ``nonzero_params`` and ``finetune_data``, and ``pretrained``, which is
+        over ``group`` too, in the unit of the runs' loss.
 
     Raises
     ------
