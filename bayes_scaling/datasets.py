@@ -237,6 +237,30 @@ _ENTRIES: tuple[tuple[Entry, Callable[[Entry], xr.Dataset]], ...] = (
     ),
     (
         Entry(
+            name="transfer",
+            description=(
+                "48 runs of two-layer decoder-only transformers on the bytes of Python's standard library: from "
+                "scratch and fine-tuned after C++ headers, over sizes and amounts of data, and the models started from."
+            ),
+            reference="This package's own sweep, trained by its runners.",
+            licence="Apache-2.0",
+        ),
+        _shipped,
+    ),
+    (
+        Entry(
+            name="regularisers",
+            description=(
+                "48 runs of two-layer decoder-only transformers under weight decay, dropout, noise on the input and "
+                "sparsity, on little data and on more, with figures of the spectra of their weights."
+            ),
+            reference="This package's own sweep, trained by its runners.",
+            licence="Apache-2.0",
+        ),
+        _shipped,
+    ),
+    (
+        Entry(
             name="frantar2023",
             description="48 T5 runs on C4 and 112 ViT runs on JFT-4B, pruned gradually to sparsities from 0 to 0.9375.",
             reference=(

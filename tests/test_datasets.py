@@ -70,7 +70,7 @@ def point_at(monkeypatch, address):
 
 
 def test_names_and_descriptions():
-    assert datasets.names() == ["structures", "python-stdlib", "frantar2023"]
+    assert datasets.names() == ["structures", "python-stdlib", "transfer", "regularisers", "frantar2023"]
     for name in datasets.names():
         entry = datasets.describe(name)
         assert entry.name == name
@@ -83,7 +83,10 @@ def test_names_and_descriptions():
 
 @pytest.mark.parametrize("ask", [datasets.load, datasets.describe])
 def test_unknown_name_lists_the_names(ask):
-    with pytest.raises(InputError, match="no data set 'frantar'; there are structures, python-stdlib, frantar2023"):
+    with pytest.raises(
+        InputError,
+        match="no data set 'frantar'; there are structures, python-stdlib, transfer, regularisers, frantar2023",
+    ):
         ask("frantar")
 
 
@@ -115,6 +118,31 @@ def test_shipped_sweep_over_structures():
         assert set(started["structure"]) == {"unstructured", "2:4", "1:4", "2:8"}
         cells = scratch.groupby(["structure", "sparsity", "nonzero_params", "data_seen"])["seed"].nunique()
         assert (cells > 1).sum() >= 10
+
+
+def test_shipped_sweep_of_transfer():
+    table = datasets.load("transfer").to_dataframe()
+    assert datasets.describe("transfer").description.startswith(f"{len(table)} runs")
+    starts = table[table["available_data"].isna()]
+    assert set(table["pretrained"]) - {""} == set(starts["run_id"])
+    pairs = table.drop(starts.index)
+    cells = pairs.groupby(["nonzero_params", "available_data", "seed"])["strategy"].agg(set)
+    assert (cells == {"scratch", "pretrained"}).all(), "every fine-tuned run has one from scratch beside it"
+    assert min(pairs["nonzero_params"].nunique(), pairs["available_data"].nunique()) >= 4
+    assert (pairs["unique_data"] <= pairs["available_data"]).all()
+
+
+def test_shipped_sweep_of_regularisers():
+    table = datasets.load("regularisers").to_dataframe()
+    assert datasets.describe("regularisers").description.startswith(f"{len(table)} runs")
+    knobs = ["weight_decay", "dropout", "input_noise", "sparsity"]
+    cells = table.groupby([*knobs, "available_data"])["seed"].nunique()
+    assert (cells == 2).all()
+    changed = (table[knobs] != [0.01, 0, 0, 0]).sum(axis=1)
+    assert changed.max() == 1, "one knob at a time"
+    of_matrix = [name for name in table.columns if name.startswith("stable_rank[")]
+    assert len(of_matrix) == 8
+    np.testing.assert_allclose(table[of_matrix].mean(axis=1), table["mean_stable_rank"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("layout", ["frantar2023", "frantar2023/upstream"])

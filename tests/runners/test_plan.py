@@ -146,7 +146,15 @@ def test_unreadable_plans(tmp_path):
         load_plan(tmp_path / "plan.toml")
 
 
-@pytest.mark.parametrize(("name", "plan"), [("structures", "structures"), ("python-stdlib", "first_sweep")])
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("structures", "structures"),
+        ("python-stdlib", "first_sweep"),
+        ("transfer", "transfer"),
+        ("regularisers", "regularisers"),
+    ],
+)
 def test_the_shipped_plans_are_those_of_the_shipped_tables(name, plan):
     shipped = bs.datasets.load(name)
     planned = [config.run_id for config in load_plan(plan).configs]
