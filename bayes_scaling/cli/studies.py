@@ -20,6 +20,8 @@ from bayes_scaling.studies.batch_table import trend_values
 from bayes_scaling.studies.compositions import check_room
 from bayes_scaling.values import as_number
 
+__all__ = ["Chains", "Draws", "Out", "Source", "report_study", "rows_of"]
+
 Source = Annotated[
     str,
     typer.Argument(metavar="TABLE", help="CSV, Parquet, JSON lines, NetCDF or Zarr; columns as the docs list them."),
@@ -61,8 +63,8 @@ def batch(
     found = [bs.batch.critical_batch(tree, **definition)]
     if asked:
         found.append(bs.batch.critical_batch(tree, **asked, **definition))
-    rows = [row for critical in found for row in _rows(critical, "critical_batch", prob)]
-    return _report(tree, out, {"prob": prob, **definition, "answers": rows}, "Critical batch sizes", json_)
+    rows = [row for critical in found for row in rows_of(critical, "critical_batch", prob)]
+    return report_study(tree, out, {"prob": prob, **definition, "answers": rows}, "Critical batch sizes", json_)
 
 
 @command("bayes-scaling mixture runs.csv --total 1.2e9 --floor 0.2")
@@ -92,11 +94,11 @@ def mixture(
         row
         | {"recommended_weight": float(best["recommended_weight"][i])}
         | {"recommended_amount": float(best["recommended_amount"][i]), "extrapolation": float(best["extrapolation"][i])}
-        for i, row in enumerate(_rows(best["weight"], "optimal_weight", prob))
+        for i, row in enumerate(rows_of(best["weight"], "optimal_weight", prob))
     ]
     content = {"prob": prob, "total": best.attrs["total"], "floor": floor, "answers": rows}
     content |= {"relative_loss": interval(best["relative_loss"], prob), "expected_regret": float(best["regret"].mean())}
-    return _report(tree, out, content, f"Composition of {best.attrs['total']:g}", json_)
+    return report_study(tree, out, content, f"Composition of {best.attrs['total']:g}", json_)
 
 
 @command("bayes-scaling solvable --features 64 --features 128 --samples 256 --samples 1024 --out runs.csv")
@@ -123,7 +125,7 @@ def solvable(
     return 0
 
 
-def _rows(draws: xr.DataArray, name: str, prob: float) -> list[dict[str, Any]]:
+def rows_of(draws: xr.DataArray, name: str, prob: float) -> list[dict[str, Any]]:
     """A row for every cell: its coordinates, and median and interval of its draws."""
     over = [str(dim) for dim in draws.dims if dim not in ("chain", "draw")]
     rows = []
@@ -134,7 +136,8 @@ def _rows(draws: xr.DataArray, name: str, prob: float) -> list[dict[str, Any]]:
     return rows
 
 
-def _report(tree: xr.DataTree, out: Path | None, content: dict[str, Any], title: str, as_json: bool) -> int:
+def report_study(tree: xr.DataTree, out: Path | None, content: dict[str, Any], title: str, as_json: bool) -> int:
+    """Save a study's posterior where asked, show its answers, and say by the exit status whether to trust them."""
     from bayes_scaling.display import notes_view
 
     if out is not None:
@@ -149,17 +152,28 @@ def _report(tree: xr.DataTree, out: Path | None, content: dict[str, Any], title:
 
 
 def _view(content: dict[str, Any], title: str) -> Table:
-    caption = f"Medians and {content['prob']:.0%} credible intervals; extrapolation in nats beyond the table."
+    names = list(dict.fromkeys(name for row in content["answers"] for name in row))
+    beyond = any(name.startswith("extrapolation") for name in names)
+    caption = (
+        f"Medians and {content['prob']:.0%} credible intervals{'; extrapolation in nats beyond the table' * beyond}."
+    )
     if "relative_loss" in content:
         share = content["relative_loss"]
         caption += (
             f" Loss of the recommended composition: {_shown(share)} of the base's; what it is expected to lose "
             f"against the best, {content['expected_regret']:.2g} of the base's."
         )
-    names = list(dict.fromkeys(name for row in content["answers"] for name in row))
+    if "claim" in content:
+        claim, told = content["claim"], {row["knob"]: _shown(row["cosine"]) for row in content["similarity"]}
+        caption += (
+            f" Cosine of {claim['knob']} with {', '.join(f'{name}: {told[name]}' for name in told)}. Probability "
+            f"that it is more like {claim['nearer']} than like {claim['farther']}: {claim['probability']:.3f}."
+        )
     table = Table(title=title, title_justify="left", caption=caption)
     for name in names:
-        table.add_column(name.replace("_", " "), justify="left" if name in ("group", "domain") else "right")
+        table.add_column(
+            name.replace("_", " "), justify="left" if name in ("group", "domain", "knob", "figure") else "right"
+        )
     for row in content["answers"]:
         table.add_row(*(Text(_shown(row.get(name, ""))) for name in names))
     return table

@@ -27,7 +27,9 @@ __all__ = [
     "KNOBS",
     "LATEX",
     "REFERENCE",
+    "check_knobs",
     "fit",
+    "knobs_of",
     "load",
     "probability_closer",
     "similarity",
@@ -274,14 +276,28 @@ def _notes(posterior: xr.DataTree) -> Iterable[Note]:
         yield Note("no_effect_seen", "warning", message, {"knobs": ", ".join(still)}, {"knobs": len(still)})
 
 
-def _check_knobs(effect: xr.DataArray, names: Iterable[str]) -> None:
-    known = effect["knob"].to_numpy().tolist()
+def check_knobs(known: Iterable[str], *names: str) -> None:
+    """Refuse names that are no knob that runs differ in, or one knob twice.
+
+    Parameters
+    ----------
+    known : iterable of str
+        Of the posterior, or of a table about to be fitted.
+    *names : str
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
     for name in names:
         if name not in known:
             raise InputError(f"there is no knob {name!r}; runs differ in {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise InputError(f"{', '.join(names)} are not {len(names)} different knobs")
 
 
-def similarity(posterior: xr.DataTree, knob: str = DATA) -> xr.DataArray:
+def similarity(posterior: xr.DataTree, knob: str = DATA, figures: Iterable[str] | None = None) -> xr.DataArray:
     """How alike a knob and each other one move the figures: the cosine between their effects.
 
     Parameters
@@ -290,6 +306,8 @@ def similarity(posterior: xr.DataTree, knob: str = DATA) -> xr.DataArray:
         From `fit`.
     knob : str
         The one that others are compared with; how many distinct data there are, unless said.
+    figures : iterable of str, optional
+        Two or more figures to look at; all unless said.
 
     Returns
     -------
@@ -300,18 +318,25 @@ def similarity(posterior: xr.DataTree, knob: str = DATA) -> xr.DataArray:
     Raises
     ------
     InputError
-        If the posterior is of something else or has no such knob.
+        If the posterior is of something else or has no such knob or figures.
     """
     settings_of(posterior, LAW)
     effect = posterior["posterior"]["effect"]
-    _check_knobs(effect, [knob])
+    known = effect["knob"].to_numpy().tolist(), effect["figure"].to_numpy().tolist()
+    check_knobs(known[0], knob)
+    wanted = known[1] if figures is None else list(figures)
+    if len(set(wanted)) < 2 or not set(wanted) <= set(known[1]):
+        raise InputError(f"figures are {', '.join(wanted)}; they are two or more of {', '.join(known[1])}")
+    effect = effect.sel(figure=wanted)
     one = effect.sel(knob=knob, drop=True)
-    others = effect.sel(knob=[name for name in effect["knob"].to_numpy().tolist() if name != knob])
+    others = effect.sel(knob=[name for name in known[0] if name != knob])
     lengths = np.sqrt((one**2).sum("figure") * (others**2).sum("figure"))
     return ((one * others).sum("figure") / lengths).rename("similarity")
 
 
-def probability_closer(posterior: xr.DataTree, knob: str, nearer: str, farther: str) -> float:
+def probability_closer(
+    posterior: xr.DataTree, knob: str, nearer: str, farther: str, figures: Iterable[str] | None = None
+) -> float:
     """How probable it is that a knob moves figures more like one knob than like another.
 
     Parameters
@@ -320,14 +345,15 @@ def probability_closer(posterior: xr.DataTree, knob: str, nearer: str, farther: 
         From `fit`.
     knob, nearer, farther : str
         As ``data``, ``dropout`` and ``weight_decay`` in arXiv:2410.14602.
+    figures : iterable of str, optional
+        As of `similarity`.
 
     Raises
     ------
     InputError
-        If the posterior is of something else or lacks a knob, or it is one knob twice.
+        If the posterior is of something else or lacks a knob or figures, or it is one knob twice.
     """
-    if len({knob, nearer, farther}) < 3:
-        raise InputError(f"{knob}, {nearer} and {farther} are not three knobs")
-    found = similarity(posterior, knob)
-    _check_knobs(found, [nearer, farther])
+    settings_of(posterior, LAW)
+    check_knobs(posterior["posterior"]["knob"].to_numpy().tolist(), knob, nearer, farther)
+    found = similarity(posterior, knob, figures)
     return float((found.sel(knob=nearer) > found.sel(knob=farther)).mean())

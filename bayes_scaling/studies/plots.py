@@ -12,7 +12,7 @@ from bayes_scaling.studies.fitting import settings_of, table_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_descent", "plot_mixture", "plot_steps"]
+__all__ = ["plot_descent", "plot_mixture", "plot_steps", "shades"]
 
 RIDGES = (0.0, 0.1, "optimal")
 
@@ -41,7 +41,7 @@ def plot_steps(posterior: xr.DataTree, *, prob: float = PROB) -> "Figure":
     tail = (1 - check_prob(prob)) / 2
     low, middle, high = batch.predict(posterior, sizes).quantile([tail, 0.5, 1 - tail], ("chain", "draw")).to_numpy()
     figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
-    for i, (group, colour) in enumerate(zip(groups, _shades(len(groups)), strict=True)):
+    for i, (group, colour) in enumerate(zip(groups, shades(len(groups)), strict=True)):
         mine = runs.isel(run=np.flatnonzero(runs["group"].to_numpy() == group))
         told = interval(critical.sel(group=group), prob)
         label = f"{_text(group)}: {told['median']:,.0f} [{told['lower']:,.0f}, {told['upper']:,.0f}]"
@@ -127,7 +127,7 @@ def plot_descent(model: solvable.Model, samples: int, ridges: tuple[Any, ...] = 
     features = features[features != samples]
     trained = np.unique(np.round(np.geomspace(ends[0], samples * 4, 14)).astype(int))
     figure, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
-    for i, (ridge, colour) in enumerate(zip(ridges, _shades(len(ridges)), strict=True)):
+    for i, (ridge, colour) in enumerate(zip(ridges, shades(len(ridges)), strict=True)):
         ax.plot(features, solvable.expected_loss(model, features, samples, ridge), color=colour, label=f"ridge {ridge}")
         losses = solvable.simulate(model, trained.tolist(), [samples], ridge=ridge, seed=i)
         ax.plot(losses["nonzero_params"], losses["loss"], "o", color=colour, ms=4)
@@ -141,7 +141,7 @@ def plot_descent(model: solvable.Model, samples: int, ridges: tuple[Any, ...] = 
     return figure
 
 
-def _shades(number: int) -> list[Any]:
+def shades(number: int) -> list[Any]:
     """Colours in an order, from dark to light, that stay visible on white."""
     import matplotlib as mpl
 

@@ -18,7 +18,7 @@ from bayes_scaling.notes import Note
 from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of, student_noise, table_of
 from bayes_scaling.studies.rectified_table import groups_of, load
 
-__all__ = ["LATEX", "REFERENCE", "fit", "load", "loss", "point_fit", "predict", "probability_best"]
+__all__ = ["LATEX", "REFERENCE", "check_asked", "fit", "load", "loss", "point_fit", "predict", "probability_best"]
 
 LAW = "rectified"
 REFERENCE = "Lin et al. (2024), arXiv:2402.02314"
@@ -182,6 +182,14 @@ def _notes(posterior: xr.DataTree) -> Iterable[Note]:
         yield Note("floor_unseen", "warning", message, {"group": early[0]}, {"curves": len(early)})
 
 
+def check_asked(finetune_data: Any) -> np.ndarray:
+    """Amounts of data asked for, in an array; refuse those that none can have."""
+    given = np.atleast_1d(np.asarray(finetune_data, dtype=float))
+    if not (fine := (given > 0) & np.isfinite(given)).all():
+        raise InputError(f"finetune_data is {given[~fine][0]:g}; it is a finite number above 0")
+    return given
+
+
 def predict(posterior: xr.DataTree, finetune_data: Any) -> xr.DataArray:
     """Losses of the table's models after fine-tuning, by the law without noise.
 
@@ -204,9 +212,7 @@ def predict(posterior: xr.DataTree, finetune_data: Any) -> xr.DataArray:
         If the posterior is of something else or an amount is not above 0.
     """
     settings_of(posterior, LAW)
-    given = np.atleast_1d(np.asarray(finetune_data, dtype=float))
-    if not (fine := (given > 0) & np.isfinite(given)).all():
-        raise InputError(f"finetune_data is {given[~fine][0]:g}; it is a finite number above 0")
+    given = check_asked(finetune_data)
     draws = posterior["posterior"].to_dataset()
     x = xr.DataArray(given, {"finetune_data": given}, ("finetune_data",))
     found = loss(x, **{name: draws[name] for name in ("start", "floor", "half_data", "beta")})
