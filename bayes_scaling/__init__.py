@@ -44,7 +44,8 @@ from bayes_scaling.predict import dense_equivalent, predict
 from bayes_scaling.report.page import report
 from bayes_scaling.runs import grid, load_runs, save_runs
 from bayes_scaling.store import load, save
-from bayes_scaling.studies import batch, mixture, solvable
+from bayes_scaling.studies import batch, effects, mixture, rectified, solvable, transfer
+from bayes_scaling.studies.finetuning_plots import plot_effects, plot_rectified, plot_transfer
 from bayes_scaling.studies.plots import plot_descent, plot_mixture, plot_steps
 from bayes_scaling.validate.compare import compare
 from bayes_scaling.validate.holdout import holdout, kfold
@@ -61,6 +62,7 @@ __all__ = [
     "datasets",
     "dense_equivalent",
     "dense_optimal_flops",
+    "effects",
     "fit",
     "grid",
     "holdout",
@@ -78,6 +80,7 @@ __all__ = [
     "plot_coverage",
     "plot_dense_equivalent",
     "plot_descent",
+    "plot_effects",
     "plot_exponents",
     "plot_isoflops",
     "plot_learning_curves",
@@ -89,18 +92,22 @@ __all__ = [
     "plot_optimal_sparsity",
     "plot_prior_posterior",
     "plot_prior_predictive",
+    "plot_rectified",
     "plot_residuals",
     "plot_shrinkage",
     "plot_steps",
+    "plot_transfer",
     "point_fit",
     "predict",
     "reach",
     "recommend",
+    "rectified",
     "report",
     "save",
     "save_runs",
     "sbc",
     "solvable",
     "targets",
+    "transfer",
     "update",
 ]

@@ -2,6 +2,7 @@
 
 from bayes_scaling.cli import (
     curves,
+    finetuning,
     importing,
     planning,
     posteriors,
@@ -17,6 +18,7 @@ from bayes_scaling.cli.app import app, main
 __all__ = [
     "app",
     "curves",
+    "finetuning",
     "importing",
     "main",
     "planning",
