@@ -261,6 +261,18 @@ _ENTRIES: tuple[tuple[Entry, Callable[[Entry], xr.Dataset]], ...] = (
     ),
     (
         Entry(
+            name="batch_size",
+            description=(
+                "78 runs of two-layer decoder-only transformers on the bytes of Python's standard library until a "
+                "target loss, dense and sparse from the first step, over batch sizes and learning rates."
+            ),
+            reference="This package's own sweep, trained by its runners.",
+            licence="Apache-2.0",
+        ),
+        _shipped,
+    ),
+    (
+        Entry(
             name="frantar2023",
             description="48 T5 runs on C4 and 112 ViT runs on JFT-4B, pruned gradually to sparsities from 0 to 0.9375.",
             reference=(

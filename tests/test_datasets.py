@@ -70,7 +70,7 @@ def point_at(monkeypatch, address):
 
 
 def test_names_and_descriptions():
-    assert datasets.names() == ["structures", "python-stdlib", "transfer", "regularisers", "frantar2023"]
+    assert datasets.names() == ["structures", "python-stdlib", "transfer", "regularisers", "batch_size", "frantar2023"]
     for name in datasets.names():
         entry = datasets.describe(name)
         assert entry.name == name
@@ -85,7 +85,7 @@ def test_names_and_descriptions():
 def test_unknown_name_lists_the_names(ask):
     with pytest.raises(
         InputError,
-        match="no data set 'frantar'; there are structures, python-stdlib, transfer, regularisers, frantar2023",
+        match="no data set 'frantar'; there are structures, python-stdlib, transfer, regularisers, batch_size, frantar2023",
     ):
         ask("frantar")
 
@@ -143,6 +143,15 @@ def test_shipped_sweep_of_regularisers():
     of_matrix = [name for name in table.columns if name.startswith("stable_rank[")]
     assert len(of_matrix) == 8
     np.testing.assert_allclose(table[of_matrix].mean(axis=1), table["mean_stable_rank"], rtol=1e-6)
+
+
+def test_shipped_sweep_over_batch_sizes():
+    table = datasets.load("batch_size").to_dataframe()
+    assert datasets.describe("batch_size").description.startswith(f"{len(table)} runs")
+    assert (table["steps_to_target"] <= table["steps_trained"]).all()
+    assert (table["loss"] <= table["target_loss"]).all()
+    assert (table.groupby(["sparsity", "batch_size"])["learning_rate"].nunique() >= 4).all()
+    assert table.groupby("sparsity")["batch_size"].nunique().to_list() == [6, 6, 6]
 
 
 @pytest.mark.parametrize("layout", ["frantar2023", "frantar2023/upstream"])

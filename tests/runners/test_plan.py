@@ -153,6 +153,7 @@ def test_unreadable_plans(tmp_path):
         ("python-stdlib", "first_sweep"),
         ("transfer", "transfer"),
         ("regularisers", "regularisers"),
+        ("batch_size", "batch_size"),
     ],
 )
 def test_the_shipped_plans_are_those_of_the_shipped_tables(name, plan):
