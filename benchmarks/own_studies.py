@@ -26,7 +26,12 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def told(draws: xr.DataArray, digits: int = 3) -> str:
     """Median and interval."""
     found = interval(draws, PROB)
-    return f"{found['median']:,.{digits}g} [{found['lower']:,.{digits}g}, {found['upper']:,.{digits}g}]"
+
+    def short(value: float) -> str:
+        rounded = float(f"{value:.{digits}g}")
+        return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:.{digits}g}"
+
+    return f"{short(found['median'])} [{short(found['lower'])}, {short(found['upper'])}]"
 
 
 def checked(posterior: xr.DataTree) -> xr.DataTree:
