@@ -85,7 +85,7 @@ def test_names_and_descriptions():
 def test_unknown_name_lists_the_names(ask):
     with pytest.raises(
         InputError,
-        match="no data set 'frantar'; there are structures, python-stdlib, transfer, regularisers, batch_size, frantar2023",
+        match=r"no data set 'frantar'; there are structures, python-stdlib, transfer, .*frantar2023",
     ):
         ask("frantar")
 
