@@ -273,6 +273,18 @@ _ENTRIES: tuple[tuple[Entry, Callable[[Entry], xr.Dataset]], ...] = (
     ),
     (
         Entry(
+            name="mixtures",
+            description=(
+                "63 runs of two-layer decoder-only transformers on mixtures of the bytes of three packages' sources: a "
+                "uniform mixture and each text reduced and increased, at three scales."
+            ),
+            reference="This package's own sweep, trained by its runners.",
+            licence="Apache-2.0",
+        ),
+        _shipped,
+    ),
+    (
+        Entry(
             name="frantar2023",
             description="48 T5 runs on C4 and 112 ViT runs on JFT-4B, pruned gradually to sparsities from 0 to 0.9375.",
             reference=(

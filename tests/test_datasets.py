@@ -70,7 +70,15 @@ def point_at(monkeypatch, address):
 
 
 def test_names_and_descriptions():
-    assert datasets.names() == ["structures", "python-stdlib", "transfer", "regularisers", "batch_size", "frantar2023"]
+    assert datasets.names() == [
+        "structures",
+        "python-stdlib",
+        "transfer",
+        "regularisers",
+        "batch_size",
+        "mixtures",
+        "frantar2023",
+    ]
     for name in datasets.names():
         entry = datasets.describe(name)
         assert entry.name == name
@@ -152,6 +160,19 @@ def test_shipped_sweep_over_batch_sizes():
     assert (table["loss"] <= table["target_loss"]).all()
     assert (table.groupby(["sparsity", "batch_size"])["learning_rate"].nunique() >= 4).all()
     assert table.groupby("sparsity")["batch_size"].nunique().to_list() == [6, 6, 6]
+
+
+def test_shipped_sweep_of_mixtures():
+    table = datasets.load("mixtures").to_dataframe()
+    assert datasets.describe("mixtures").description.startswith(f"{len(table)} runs")
+    amounts = table[[name for name in table if name.startswith("amount_")]]
+    np.testing.assert_allclose(amounts.sum(axis=1), table["data_seen"])
+    unchanged = amounts.median(axis=1)
+    changes = (amounts.div(unchanged, axis=0)).round(1)
+    assert {0.2, 1.0, 3.0} == set(changes.to_numpy().ravel())
+    assert ((changes != 1).sum(axis=1) <= 1).all(), "one text at a time"
+    cells = table.groupby([unchanged.round(-4), *(changes[name] for name in changes)])["seed"].nunique()
+    assert cells.to_list() == [3] * 21
 
 
 @pytest.mark.parametrize("layout", ["frantar2023", "frantar2023/upstream"])

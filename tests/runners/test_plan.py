@@ -154,6 +154,7 @@ def test_unreadable_plans(tmp_path):
         ("transfer", "transfer"),
         ("regularisers", "regularisers"),
         ("batch_size", "batch_size"),
+        ("mixtures", "mixtures"),
     ],
 )
 def test_the_shipped_plans_are_those_of_the_shipped_tables(name, plan):
