@@ -96,10 +96,9 @@ def mixtures() -> None:
         row(f"all, {best.attrs['total']:.3g}", best["weight"])
         print(f"<!-- loss, of that of equal shares: {gain(everything, best)} -->")
     small, large, largest = (alone[scale] for scale in scales)
-    steps = bs.mixture.extrapolate(small["amount"], large["amount"], steps=1)
-    predicted = steps.isel(step=-1)
-    row("AutoScale from the two smaller, share", predicted / predicted.sum("domain"))
-    print(f"<!-- its total: {told(predicted.sum('domain'))} -->")
+    predicted = bs.mixture.extrapolate(small["amount"], large["amount"], steps=1).isel(step=0)
+    row("AutoScale from the two smaller", predicted["weight"])
+    print(f"<!-- its total: {told(predicted['total'])} -->")
     early = fitted(pd.concat([by_scale[scale] for scale in scales[:2]]))
     row("law of the two smaller", bs.mixture.optimal_weights(early, largest.attrs["total"], floor=LEAST)["weight"])
     later = by_scale[scales[2]]
