@@ -19,7 +19,7 @@ def by_nuts(table: pd.DataFrame) -> xr.Dataset:
     (curve,) = read_curves(table)
     form = forms.get("M4")
     target = Target(curve, form)
-    since, distance = curve.log_x - curve.log_x[0], curve.log_x - curve.log_x[-1]
+    distance = curve.log_x - curve.log_x[-1]
     with pm.Model():
         q = {}
         for name, mean, sd in zip(quantities(form), target.prior_mean, target.prior_sd, strict=True):
@@ -35,7 +35,7 @@ def by_nuts(table: pd.DataFrame) -> xr.Dataset:
         for _ in range(12):  # log(height σ(z)) - α log(height σ(-z)) = right
             off = height - pt.softplus(-z) - q["alpha"] * (height - pt.softplus(z)) - right
             z = z - off / (pt.sigmoid(-z) + q["alpha"] * pt.sigmoid(z))
-        spread = q["drift"] ** 2 * covariance(since, since) + q["noise"] ** 2 * np.diag(curve.variance)
+        spread = q["drift"] ** 2 * covariance(distance, distance) + q["noise"] ** 2 * np.diag(curve.variance)
         pm.MvNormal("log_loss", pt.log(floor + (ceiling - floor) * pt.sigmoid(z)), spread, observed=curve.log_loss)
         found = pm.sample(1000, tune=1000, chains=4, cores=1, target_accept=0.95, random_seed=1, progressbar=False)
     return found["posterior"].to_dataset()

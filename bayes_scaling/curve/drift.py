@@ -1,7 +1,9 @@
-"""What no form says: an integrated Wiener process on log loss over log x, whose slope wanders as x grows.
+"""What no form says: an integrated Wiener process on log loss over log x, whose slope wanders with the distance.
 
-It starts at the curve's first point, level and flat, so that inside the curve it takes up what the form misses, and
-beyond it carries on from there with ever less certainty: after h nats of log x with the variance drift² h³ / 3.
+It starts at the curve's last point, level and flat, and runs both ways: there the form is the curve, and h nats of
+log x before it or after it the two are apart with the variance drift² h³ / 3. So the last points say what the form's
+level and slope are, those before count less the further back they are, and a forecast is the form, with ever less
+certainty.
 """
 
 import numpy as np
@@ -15,15 +17,16 @@ def covariance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     first, second : ndarray, shapes (n,) and (m,)
-        Log x less that of the curve's first point; the process is 0 before it.
+        Log x less that of the curve's last point.
 
     Returns
     -------
     ndarray, shape (n, m)
+        0 between points on different sides of the last one.
     """
-    one, other = np.maximum(first[:, None], 0), np.maximum(second, 0)
-    near, far = np.minimum(one, other), np.maximum(one, other)
-    return near**2 * (3 * far - near) / 6
+    one, other = first[:, None], second
+    near, far = np.minimum(abs(one), abs(other)), np.maximum(abs(one), abs(other))
+    return np.where(one * other > 0, near**2 * (3 * far - near) / 6, 0.0)
 
 
 def paths(at: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -32,7 +35,7 @@ def paths(at: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     Parameters
     ----------
     at : ndarray, shape (n,)
-        Log x less that of the curve's first point, in any order, repeats allowed.
+        Log x less that of the curve's last point, in any order, repeats allowed.
     draws : int
     rng : numpy.random.Generator
 
@@ -40,7 +43,14 @@ def paths(at: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     -------
     ndarray, shape (draws, n)
     """
-    points, place = np.unique(np.maximum(at, 0), return_inverse=True)
+    found = np.zeros((draws, len(at)))
+    for side in (at < 0, at > 0):
+        found[:, side] = _one_way(abs(at[side]), draws, rng)
+    return found
+
+
+def _one_way(distance: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    points, place = np.unique(distance, return_inverse=True)
     step = np.diff(points, prepend=0.0)
     shock = rng.standard_normal((2, draws, len(points)))
     slope_gain = np.sqrt(step) * shock[0]

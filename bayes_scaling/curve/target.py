@@ -96,13 +96,13 @@ class Target:
             Quantities on their own scales.
         log_x : ndarray, shape (n,)
         """
-        at = log_x - self.curve.log_x[0]
-        pull = covariance(at, self._since_first) * self._scale @ self._axes
+        at = log_x - self.curve.log_x[-1]
+        pull = covariance(at, self._from_last) * self._scale @ self._axes
         drift2 = drawn["drift"][:, None] ** 2
         gain = drift2 / self._variance(drawn)
         rotated = ((self.curve.log_loss - self._form_at(self.curve.log_x, drawn)) * self._scale) @ self._axes
         mean = self._form_at(log_x, drawn) + (rotated * gain) @ pull.T
-        prior = np.maximum(at, 0) ** 3 / 3
+        prior = abs(at) ** 3 / 3
         return mean, np.maximum(drift2 * prior - (drift2 * gain) @ (pull**2).T, 0)
 
     def draw(self, drawn: dict[str, np.ndarray], log_x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -111,13 +111,13 @@ class Target:
         A path of the process and noise from the prior, corrected by what the curve says against them: exact, and its
         cost grows with the number of points only linearly.
         """
-        count, inside = len(drawn["drift"]), len(self._since_first)
-        at = np.concatenate([self._since_first, log_x - self.curve.log_x[0]])
+        count, inside = len(drawn["drift"]), len(self._from_last)
+        at = np.concatenate([self._from_last, log_x - self.curve.log_x[-1]])
         path = paths(at, count, rng) * drawn["drift"][:, None]
         noise = rng.standard_normal((count, inside)) * drawn["noise"][:, None] / self._scale
         gap = self.curve.log_loss - self._form_at(self.curve.log_x, drawn) - path[:, :inside] - noise
         gain = drawn["drift"][:, None] ** 2 / self._variance(drawn)
-        pull = covariance(at[inside:], self._since_first) * self._scale @ self._axes
+        pull = covariance(at[inside:], self._from_last) * self._scale @ self._axes
         return self._form_at(log_x, drawn) + path[:, inside:] + (((gap * self._scale) @ self._axes) * gain) @ pull.T
 
     def _form_at(self, log_x: np.ndarray, drawn: dict[str, np.ndarray]) -> np.ndarray:
@@ -128,8 +128,8 @@ class Target:
         return drawn["noise"][:, None] ** 2 + drawn["drift"][:, None] ** 2 * self._spread
 
     @cached_property
-    def _since_first(self) -> np.ndarray:
-        return self.curve.log_x - self.curve.log_x[0]
+    def _from_last(self) -> np.ndarray:
+        return self.curve.log_x - self.curve.log_x[-1]
 
     @cached_property
     def _scale(self) -> np.ndarray:
@@ -138,7 +138,7 @@ class Target:
 
     @cached_property
     def _rotation(self) -> tuple[np.ndarray, np.ndarray]:
-        inside = covariance(self._since_first, self._since_first)
+        inside = covariance(self._from_last, self._from_last)
         variances, axes = np.linalg.eigh(self._scale[:, None] * inside * self._scale)
         return variances, axes
 

@@ -87,7 +87,7 @@ def test_a_short_curve_learns_from_an_earlier_population(posterior, simulated):
     alone = bs.curve.fit(short, forms=("M2", "M3"))
     ahead = float(short["x"].iloc[-1]) * 20
     widths = [
-        float((found["upper"] / found["lower"]).squeeze())
+        float(np.log(found["upper"] / found["lower"]).squeeze())
         for found in (bs.curve.predict(each, ahead, kind="mean", prob=0.89) for each in (taught, alone))
     ]
     assert widths[0] < 0.8 * widths[1]

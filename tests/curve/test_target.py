@@ -22,7 +22,7 @@ POINT = np.array([[-0.6, -1.6, -0.5, -4.0, -3.0], [-0.55, -1.8, 0.5, -3.5, -2.0]
 
 def moments(target, i):
     drawn = target.natural(POINT)
-    at = target.curve.log_x - target.curve.log_x[0]
+    at = target.curve.log_x - target.curve.log_x[-1]
     spread = covariance(at, at) * drawn["drift"][i] ** 2
     return spread + np.diag(target.curve.variance * drawn["noise"][i] ** 2)
 
@@ -41,8 +41,8 @@ def test_forecasts_are_the_conditional_normal(target):
     ahead = np.array([target.curve.log_x[4] + 0.01, 15.5, 16.2])
     drawn = target.natural(POINT)
     mean, variance = target.mean_and_variance(drawn, ahead)
-    at = target.curve.log_x - target.curve.log_x[0]
-    beyond = ahead - target.curve.log_x[0]
+    at = target.curve.log_x - target.curve.log_x[-1]
+    beyond = ahead - target.curve.log_x[-1]
     for i in range(2):
         own = {name: drawn[name][i] for name in ("level", "slope", "floor_share")}
         gap = target.curve.log_loss - target.form.log_loss(target.curve.log_x - target.curve.log_x[-1], **own)
@@ -65,8 +65,10 @@ def test_joint_draws_have_the_moments_of_the_forecast(target):
 
 
 def test_paths_have_the_covariance_of_the_process():
-    at = np.array([0.7, 0.0, 2.0, 0.7, 1.1])
+    at = np.array([0.7, 0.0, 2.0, 0.7, 1.1, -0.4, -1.3])
     drawn = paths(at, 40_000, np.random.default_rng(1))
     np.testing.assert_allclose(np.cov(drawn.T), covariance(at, at), rtol=0.05, atol=0.01)
     np.testing.assert_array_equal(drawn[:, 0], drawn[:, 3])
-    assert covariance(np.array([1.5]), np.array([1.5]))[0, 0] == pytest.approx(1.5**3 / 3)
+    np.testing.assert_array_equal(drawn[:, 1], 0)
+    assert covariance(np.array([-1.5]), np.array([-1.5]))[0, 0] == pytest.approx(1.5**3 / 3)
+    assert covariance(np.array([-1.5]), np.array([0.5]))[0, 0] == 0
