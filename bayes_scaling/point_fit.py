@@ -22,7 +22,7 @@ from bayes_scaling.estimate import convergence_notes, design_notes, expected_los
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.misfit import Misfit, misfit_of
 from bayes_scaling.notes import Note, read_notes, write_notes
-from bayes_scaling.predict import KINDS, runs_to_predict
+from bayes_scaling.predict import KINDS, check_held, runs_to_predict
 from bayes_scaling.runs import diverged, load_runs
 
 __all__ = ["PointFit", "point_fit"]
@@ -239,6 +239,7 @@ class PointFit:
         )
         known.attrs["settings"] = json.dumps({"group": self.settings["group"]})
         runs = runs_to_predict(known, new_runs)
+        check_held(laws.get(self.law), runs, self._runs)
         known_strategies = self._design.strategy  # where there is one only, coefficients do not name it
         if strangers := sorted(set(runs["strategy"].to_numpy().tolist()) - set(known_strategies)):
             raise InputError(

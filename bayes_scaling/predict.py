@@ -11,11 +11,13 @@ from bayes_scaling.design import columns_of, grouped, log_loss_se
 from bayes_scaling.discrepancy import at_runs
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import coefficients, law_of, names_of, refuse_studies, unseen_notes
+from bayes_scaling.laws.base import Law
 from bayes_scaling.noise import draw_noise
 from bayes_scaling.notes import write_notes
 from bayes_scaling.runs import load_runs
 
 __all__ = [
+    "check_held",
     "dense_equivalent",
     "expected_loss",
     "noise_scale",
@@ -24,6 +26,9 @@ __all__ = [
 ]
 
 KINDS = ("mean", "new-run")
+
+NEAR = 1.1
+"""Ratio to the runs fitted up to which a column that a law holds counts as theirs."""
 
 
 def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: int | None = None) -> xr.DataArray:
@@ -58,6 +63,7 @@ def predict(posterior: xr.DataTree, new_runs: Any, kind: str = "mean", *, seed: 
     if kind not in KINDS:
         raise InputError(f"kind is {kind!r}; it is one of {', '.join(KINDS)}")
     runs = runs_to_predict(posterior, new_runs)
+    check_held(law_of(posterior), runs, posterior["constant_data"].to_dataset())
     loss = expected_loss(posterior, runs)
     if kind == "new-run":
         rng = np.random.default_rng([_seed(posterior, seed), 5])
@@ -76,6 +82,8 @@ def dense_equivalent(
     modality: str | Sequence[str] | None = None,
     structure: str | Sequence[str] | None = None,
     strategy: str | None = None,
+    *,
+    nonzero_params: Any = None,
 ) -> xr.DataArray:
     """How many parameters a dense model needs per non-zero parameter of a sparse one, for the same loss and data.
 
@@ -87,6 +95,8 @@ def dense_equivalent(
         Fraction of zeros, in [0, 1); a DataArray broadcasts by name.
     modality, structure, strategy : str or sequence of str, optional
         Which; all that the posterior has unless said.
+    nonzero_params : float or DataArray, optional
+        Parameters of the sparse model; needed where the multiplier depends on them, as under ``routed``.
 
     Returns
     -------
@@ -97,13 +107,16 @@ def dense_equivalent(
     Raises
     ------
     InputError
-        If a sparsity lies outside [0, 1), or a modality is not known.
+        If a sparsity lies outside [0, 1), a modality is not known, or ``nonzero_params`` is needed or is not positive.
     """
     values = np.asarray(sparsity)
     if not ((values >= 0) & (values < 1)).all():
         raise InputError(f"sparsity is {values[~((values >= 0) & (values < 1))].flat[0]}; it lies in [0, 1)")
+    if nonzero_params is not None and not (np.asarray(nonzero_params) > 0).all():
+        raise InputError(f"nonzero_params is {nonzero_params}; it is a number above 0")
+    size = {} if nonzero_params is None else {"nonzero_params": nonzero_params}
     here = coefficients(posterior, modality, structure, strategy)
-    multiplier = law_of(posterior).dense_equivalent(sparsity, **here).rename("dense_equivalent")
+    multiplier = law_of(posterior).dense_equivalent(sparsity, **size, **here).rename("dense_equivalent")
     structures = names_of(posterior, "structure", structure)
     pairs = [(m, s) for m in names_of(posterior, "modality", modality) for s in structures]
     write_notes(multiplier.attrs, unseen_notes(posterior, pairs))
@@ -132,6 +145,28 @@ def runs_to_predict(posterior: xr.DataTree, new_runs: Any) -> xr.Dataset:
         if unit != unit_of[modality] and unit != "tokens":
             raise InputError(f"{source}: run {run_id!r} counts {unit}, and the runs fitted count {unit_of[modality]}")
     return runs
+
+
+def check_held(law: Law, runs: xr.Dataset, fitted: xr.Dataset) -> None:
+    """Refuse questions along an axis that the law does not have.
+
+    Raises
+    ------
+    InputError
+        If a run differs from those fitted in a column that the law holds.
+    """
+    for column in law.held:
+        for modality in np.unique(runs["modality"].to_numpy()):
+            known = fitted[column].to_numpy()[fitted["modality"].to_numpy() == modality]
+            asked = runs[column].to_numpy()
+            off = (asked < known.min() / NEAR) | (asked > known.max() * NEAR)
+            off &= runs["modality"].to_numpy() == modality
+            if off.any():
+                raise InputError(
+                    f"{runs.attrs.get('source', 'the runs')}: run {str(runs['run_id'].to_numpy()[off][0])!r} has "
+                    f"{column} {asked[off][0]:.4g}, and law {law.name!r} is no function of it: it answers for the "
+                    f"{np.median(known):.4g} of the runs fitted"
+                )
 
 
 def expected_loss(posterior: xr.DataTree, runs: xr.Dataset) -> xr.DataArray:

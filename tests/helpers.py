@@ -6,6 +6,8 @@ import json
 import numpy as np
 import xarray as xr
 
+from bayes_scaling import laws
+
 TRUTH = {
     ("language", "unstructured"): {
         "a_S": 16.0, "b_S": 0.8, "c_S": 30.0, "b_N": 0.24, "a_D": 6.0e8, "b_D": 0.4, "c": 0.9,
@@ -152,10 +154,10 @@ def two_starts():
     )
 
 
-def hand_built(coefficients, runs, *, modality="language", structure="unstructured", notes=()):
+def hand_built(coefficients, runs, *, law="sparse", modality="language", structure="unstructured", notes=()):
     """A posterior of given draws: one modality, one structure, and a training range from a list of runs."""
     draws = over_draws(coefficients)
-    cell = ("a_S", "b_S", "c_S")
+    cell = [name for name in coefficients if "structure" in laws.get(law).coefficients[name].over]
     posterior = xr.Dataset(
         {
             name: value.expand_dims(
@@ -163,12 +165,12 @@ def hand_built(coefficients, runs, *, modality="language", structure="unstructur
             )
             for name, value in draws.items()
         }
-    ).transpose("chain", "draw", "modality", "structure")
+    ).transpose("chain", "draw", "modality", "structure", missing_dims="ignore")
     posterior = posterior.assign(
-        sigma=xr.full_like(posterior["c"], 0.01),
-        reference_loss=xr.full_like(posterior["c"], 3.0),
-    ).assign_coords(chain=[0], draw=np.arange(posterior.sizes["draw"]))
-    unseen = posterior[list(cell)].isel(structure=0, drop=True)
+        sigma=xr.full_like(posterior["b_N"], 0.01),
+        reference_loss=xr.full_like(posterior["b_N"], 3.0),
+    ).assign_coords(chain=[0], draw=np.arange(posterior.sizes["draw"]), structure=[structure])
+    unseen = posterior[cell].isel(structure=0, drop=True, missing_dims="ignore").drop_vars("structure", errors="ignore")
     columns = ("modality", "structure", "strategy", "sparsity", "nonzero_params", "data_seen", "data_unit")
     table = {name: ("run", np.array([run[name] for run in runs])) for name in columns}
     tree = xr.DataTree.from_dict(
@@ -181,7 +183,7 @@ def hand_built(coefficients, runs, *, modality="language", structure="unstructur
         }
     )
     tree.attrs = {
-        "law": "sparse",
+        "law": law,
         "settings": json.dumps({"seed": 0, "draws": 1, "chains": 1, "group": "modality"}),
         "notes": json.dumps(list(notes)),
     }

@@ -46,7 +46,7 @@ def coverage_notes(design: Design, runs: xr.Dataset, law: Law | None = None) -> 
     of_sparsity = law is None or law.prunes
     for modality in design.modality:
         mine = _of(modality, runs)
-        notes += axis_notes(modality, mine)
+        notes += axis_notes(modality, mine, () if law is None else law.held)
         notes += sparsity_notes(modality, mine, design.structure) if of_sparsity else []
     return notes
 

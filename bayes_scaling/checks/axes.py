@@ -1,5 +1,7 @@
 """What the sizes and the amounts of data of a modality's runs cannot tell."""
 
+from collections.abc import Collection
+
 import numpy as np
 import xarray as xr
 
@@ -20,7 +22,7 @@ FOLLOWS = 0.95
 """Least share of the variance of log D that the curve explains, so that a narrow range of D is not taken for a tie."""
 
 
-def axis_notes(modality: str, runs: xr.Dataset) -> list[Note]:
+def axis_notes(modality: str, runs: xr.Dataset, held: Collection[str] = ()) -> list[Note]:
     """Notes on the number of runs of a modality, and on its values of N and D.
 
     Parameters
@@ -28,6 +30,8 @@ def axis_notes(modality: str, runs: xr.Dataset) -> list[Note]:
     modality : str
     runs : Dataset
         Its finished runs.
+    held : collection of str
+        Columns that the law is no function of, and asks no levels of.
     """
     notes = []
     about = {"modality": modality}
@@ -43,7 +47,7 @@ def axis_notes(modality: str, runs: xr.Dataset) -> list[Note]:
                 {"runs": count},
             )
         )
-    for column in _AXES:
+    for column in (name for name in _AXES if name not in held):
         notes += _level_notes(modality, column, runs[column].to_numpy())
     return notes + _tied_notes(modality, runs)
 

@@ -128,8 +128,26 @@ def check_start(strategy: str, pretrain_data: float) -> float:
 
 
 def cost_of(posterior: xr.DataTree, cost: str | costs.Cost) -> costs.Cost:
-    """The cost model of that name, measured on the posterior's runs where it is one that is measured."""
-    return costs.get(cost, posterior["runs"].to_dataset() if "runs" in posterior.children else None)
+    """The cost model of that name, measured on the posterior's runs where it is one that is measured.
+
+    Raises
+    ------
+    InputError
+        If it is not known, its kind of sparsity is not the law's, or the law has no term that a budget could act on.
+    """
+    law = law_of(posterior)
+    if law.held:
+        raise InputError(
+            f"law {law.name!r} is no function of {law.held[0]}, so it cannot say what a budget is best spent on; "
+            "predict and dense_equivalent answer under it"
+        )
+    found = costs.get(cost, posterior["runs"].to_dataset() if "runs" in posterior.children else None)
+    if law.costs and found.name in costs.names() and found.name not in law.costs:
+        raise InputError(
+            f"cost {found.name!r} is of another kind of sparsity than that of law {law.name!r}; "
+            f"{' or '.join(law.costs)} suits it, and a cost model of your own"
+        )
+    return found
 
 
 def optimum_notes(best: xr.DataArray, several: xr.DataArray, modality: str, structure: str) -> list[Note]:

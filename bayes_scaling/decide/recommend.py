@@ -247,7 +247,7 @@ def _answer(case: Case, action: float, prob: float, margin: float, point: Point 
         gain=interval(gain, prob),
         margin=margin,
         probability_beats_dense_by_margin=float((gain > margin).mean()) if action > 0 else 0.0,
-        dense_equivalent=interval(law.dense_equivalent(action, **case.at), prob),
+        dense_equivalent=interval(_equivalent(case, action), prob),
         expected_regret=float((case.law_loss(action) - case.law_loss(best)).mean()),
         stakes=stakes_of(case, action, best, point),
         choices=_choices(case),
@@ -261,6 +261,11 @@ def _answer(case: Case, action: float, prob: float, margin: float, point: Point 
             *unseen_notes(case.posterior, [(case.modality, case.structure)]),
         ],
     )
+
+
+def _equivalent(case: Case, action: float) -> xr.DataArray:
+    """Draws of the dense equivalent, at the size that is asked about."""
+    return case.law.dense_equivalent(action, nonzero_params=float(case.question.nonzero_params), **case.at)
 
 
 def _choices(case: Case) -> list[dict[str, Any]]:

@@ -10,7 +10,10 @@ from bayes_scaling.laws.dense import Dense, DenseCoupled
 from bayes_scaling.laws.kaplan import Kaplan
 from bayes_scaling.laws.levels import Levels
 from bayes_scaling.laws.power import Power
+from bayes_scaling.laws.routed import Routed
+from bayes_scaling.laws.routed_data import RoutedData
 from bayes_scaling.laws.sparse import Sparse
+from bayes_scaling.laws.sparse_repeated import SparseRepeated
 
 __all__ = ["get", "names", "register"]
 
@@ -52,5 +55,19 @@ def names() -> list[str]:
     return sorted(_LAWS)
 
 
-for _law in (Sparse, Coupled, Default, Levels, Power, Average, Dense, DenseCoupled, Kaplan, DataConstrained):
+for _law in (
+    Sparse,
+    Coupled,
+    Default,
+    Levels,
+    Power,
+    Average,
+    SparseRepeated,
+    Dense,
+    DenseCoupled,
+    Kaplan,
+    DataConstrained,
+    Routed,
+    RoutedData,
+):
     register(_law)

@@ -211,6 +211,13 @@ class Law:
     prunes: ClassVar[bool] = True
     """Whether it says anything of sparse models."""
 
+    held: ClassVar[tuple[str, ...]] = ()
+    """Columns among size and data that it is no function of: runs of a modality have one value of them, and so have
+    questions to it."""
+
+    costs: ClassVar[tuple[str, ...]] = ()
+    """Names of the package's cost models that suit its kind of sparsity; empty for all."""
+
     reads: ClassVar[Mapping[str, Read]] = {}
     """Columns that `loss` takes by name beside sparsity, size, data and pretraining data. Questions that nobody has
     trained leave them out, so each has a default there that means the ordinary case."""
@@ -250,5 +257,8 @@ class Law:
         raise NotImplementedError
 
     def dense_equivalent(self, *columns: Any, **coefficients: Any) -> Any:
-        """Size of the dense model with the same loss at a ``sparsity``, as a multiple of the non-zero parameters."""
+        """Size of the dense model with the same loss at a ``sparsity``, as a multiple of the non-zero parameters.
+
+        Laws where it depends on size ask for ``nonzero_params`` by name; the others take it and leave it.
+        """
         raise NotImplementedError

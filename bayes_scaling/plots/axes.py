@@ -69,7 +69,7 @@ def axes_asked(posterior: xr.DataTree, axes: str | Sequence[str] | None) -> list
         If the law does not have one.
     """
     law = law_of(posterior)
-    allowed = list(AXES if law.prunes else AXES[:-1])
+    allowed = [name for name in (AXES if law.prunes else AXES[:-1]) if name not in law.held]
     asked = allowed if axes is None else [axes] if isinstance(axes, str) else list(axes)
     for name in asked:
         if name not in allowed:

@@ -33,6 +33,7 @@ def plot_dense_equivalent(
     *,
     modality: str | Sequence[str] | None = None,
     structure: str | Sequence[str] | None = None,
+    nonzero_params: float | None = None,
     prob: float = PROB,
 ) -> "Figure":
     """Parameters that a dense model of equal loss would need, over sparsity, per structure; one panel per modality.
@@ -48,6 +49,8 @@ def plot_dense_equivalent(
     modality, structure : str or sequence of str, optional
         Which; all that the posterior has unless said. A structure that no run of a modality had is answered from the
         population, and the legend says so.
+    nonzero_params : float, optional
+        Parameters of the sparse model, where the multiplier depends on them.
     prob : float
         Probability of the intervals.
 
@@ -58,7 +61,8 @@ def plot_dense_equivalent(
     Raises
     ------
     InputError
-        If the law is about dense models, a modality is not known, or an argument is out of range.
+        If the law is about dense models, a modality is not known, ``nonzero_params`` is needed, or an argument is out
+        of range.
     """
     check_prob(prob)
     law_that_prunes(posterior, "dense-equivalent multiplier")
@@ -74,7 +78,7 @@ def plot_dense_equivalent(
         end = (1 + sparsest) / 2 if max_sparsity is None else max_sparsity
         for kind, shown in zip(structures, distinct(structures), strict=True):
             label = f"{shown} (no runs)" if unseen_notes(posterior, [(name, kind)]) else shown
-            beyond.append(_curve(ax, posterior, name, kind, end, prob, looks[kind], label))
+            beyond.append(_curve(ax, posterior, (name, kind), nonzero_params, end, prob, looks[kind], label))
         ax.axhline(1, color="0.6", lw=0.8, zorder=0)
         ax.set(xlabel=SPARSITY, title=text(name), xlim=(0, None))
         ax.legend(frameon=False, loc="upper left", title="structure")
@@ -85,12 +89,21 @@ def plot_dense_equivalent(
 
 
 def _curve(
-    ax: "Axes", posterior: xr.DataTree, modality: str, kind: str, end: float, prob: float, look: dict, label: str
+    ax: "Axes",
+    posterior: xr.DataTree,
+    pair: tuple[str, str],
+    size: float | None,
+    end: float,
+    prob: float,
+    look: dict,
+    label: str,
 ) -> bool:
-    """Draw one structure; whether a part of it lies beyond the runs."""
+    """Draw one structure of a modality; whether a part of it lies beyond the runs."""
+    modality, kind = pair
     fixed = pattern_sparsity(kind)
     x = np.array([fixed]) if fixed is not None else -np.expm1(np.linspace(0.0, np.log1p(-end), POINTS))
-    draws = dense_equivalent(posterior, xr.DataArray(x, dims="point"), modality, kind, strategy_of(posterior))
+    sparsity = xr.DataArray(x, dims="point")
+    draws = dense_equivalent(posterior, sparsity, modality, kind, strategy_of(posterior), nonzero_params=size)
     low, median, high = quantiles(draws, prob)
     runs = runs_of(posterior, modality)
     own = runs["sparsity"].to_numpy()[(runs["structure"] == kind).to_numpy()]

@@ -147,7 +147,9 @@ def quantities(posterior: xr.DataTree, problem: Problem) -> dict[str, xr.DataArr
             for values in (problem.design.nonzero_params, problem.design.data_seen)
         )
         times = xr.DataArray(list(problem.budgets), {"budget": list(problem.budgets)}, ("budget",))
-        found["optimal_sparsity"] = optimal_sparsity(posterior, size, times * FLOPS_PER_UNIT * size * data)
+        cost = problem.law.costs[0] if problem.law.costs else "gradual"
+        flops = times * FLOPS_PER_UNIT * size * data
+        found["optimal_sparsity"] = optimal_sparsity(posterior, size, flops, cost=cost)
     return found
 
 
