@@ -88,7 +88,10 @@ class SparseRepeated(Law):
     def loss(
         self,
         sparsity: Any,
-        *columns: Any,
+        nonzero_params: Any,
+        data_seen: Any,
+        pretrain_data: Any = 0.0,
+        *,
         A: Any,
         R_D: Any,
         R_N: Any,
@@ -106,7 +109,8 @@ class SparseRepeated(Law):
         """
         repeated = {"R_D": R_D * _worth(sparsity, rise_D, end_D), "R_N": R_N * _worth(sparsity, rise_N, end_N)}
         size = A * _factor(sparsity, eps, P, mu)
-        return DataConstrained().loss(0.0 * sparsity, *columns, A=size, **repeated, **more)
+        columns = (0.0 * sparsity, nonzero_params, data_seen, pretrain_data)
+        return DataConstrained().loss(*columns, A=size, **repeated, **more)
 
     def dense_equivalent(self, sparsity: Any, *, b_N: Any, eps: Any, P: Any, mu: Any, **_: Any) -> Any:
         """Dense parameters per non-zero parameter at equal loss and new data; independent of N and D."""

@@ -87,10 +87,9 @@ def test_sparsity_that_is_not_that_of_the_experts_is_refused_with_what_it_should
         bs.point_fit(two, law="routed")
 
 
-def rows(**changed):
+def rows():
     return [
         {"sparsity": 1 - 1 / e, "nonzero_params": n, "data_seen": d, "structure": "dense" if e == 1 else "moe"}
-        | changed
         for e in (1, 4, 16, 64)
         for n in (1e7, 1e8, 1e9)
         for d in (1e10, 1e11)
@@ -116,11 +115,9 @@ def test_runs_of_another_kind_are_refused():
 
 def test_a_point_fit_finds_abnars_coefficients_behind_losses():
     at = ABNAR.published["moe"].coefficients
-    given = [
-        row | {"loss": float(ABNAR.loss(row["sparsity"], row["nonzero_params"] * times, row["data_seen"] * times, **at)),
-               "nonzero_params": row["nonzero_params"] * times, "data_seen": row["data_seen"] * times}
-        for row in rows() for times in (1.0, 3.0)
-    ]  # fmt: skip
+    larger = [row | {name: 3 * row[name] for name in ("nonzero_params", "data_seen")} for row in rows()]
+    columns = ("sparsity", "nonzero_params", "data_seen")
+    given = [row | {"loss": float(ABNAR.loss(*(row[c] for c in columns), **at))} for row in [*rows(), *larger]]
     found = bs.point_fit(given, law="routed_data", starts=3)
     assert found.scores["max_relative_error"].item() < 1e-4
     asked = [{"sparsity": 0.9, "nonzero_params": 3e9, "data_seen": 1e12}]
