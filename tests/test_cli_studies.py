@@ -1,8 +1,10 @@
-"""`bayes-scaling batch`, `mixture` and `solvable`, over what tests/studies say of the functions behind them."""
+"""The commands of studies, over what tests/studies say of the functions behind them."""
 
 import json
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import bayes_scaling as bs
 
@@ -64,3 +66,75 @@ def test_solvable_writes_a_run_table(command, write):  # noqa: ARG001  (works in
     assert "2 runs written to runs.csv" in done.err
     assert bs.load_runs("runs.csv")["ridge"].to_numpy().tolist() == [0.1, 0.1]
     assert command("solvable", *sizes, "--ridge", "much", "--out", "runs.csv").status == 2
+
+
+def test_transfer_answers_about_sizes_and_amounts(command, tmp_path):
+    out = tmp_path / "posterior.nc"
+    asked = ("--nonzero-params", 24576, "--finetune-data", 8192, "--finetune-data", 1e8)
+    done = command("transfer", "transfer", *asked, "--json", "--out", out, "--draws", 250)
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert told["law"] == "transfer"
+    near, far = told["answers"]
+    assert (near["group"], near["nonzero_params"], near["finetune_data"]) == ("all", 24576, 8192)
+    assert 8 < near["data_multiplier"]["lower"] < near["data_multiplier"]["upper"] < 20
+    assert 1 < far["data_multiplier"]["median"] < 1.2
+    assert far["extrapolation_finetune_data"] > 3
+    assert bs.load(out).attrs["law"] == "transfer"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("transfer", "transfer", "--nonzero-params", 0), "nonzero_params is 0; it is a finite number above 0"),
+        (("transfer", "transfer", "--law", "sparse"), "law is 'sparse'; the law from scratch is one of"),
+        (("transfer", "nowhere.csv"), "nowhere.csv does not exist"),
+        (("effects", "regularisers", "--knob", "luck"), "there is no knob 'luck'; runs differ in weight_decay"),
+        (("effects", "regularisers", "--nearer", "data"), "data, data, weight_decay are not 3 different knobs"),
+    ],
+)
+def test_questions_that_cannot_be_answered_are_refused_before_a_fit(command, arguments, message):
+    done = command(*arguments)
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert message in done.err
+
+
+def test_rectified_predicts_every_curve(command, write):
+    rows = ["model,unique_data,loss"]
+    for model, floor in (("a", 1.0), ("b", 1.4)):
+        for data in (100, 400, 1600, 6400, 25600, 102400):
+            loss = bs.rectified.loss(data, start=3.0, floor=floor, half_data=2000.0, beta=0.6)
+            rows.append(f"{model},{data},{loss * (1 + 0.004 * (-1) ** len(rows))}")
+    assert command("rectified", write(*rows), "--finetune-data", -1).status == 2
+    done = command("rectified", write(*rows), "--finetune-data", 1e6, "--json", "--draws", 300)
+    assert done.status in (0, 1), done.err
+    told = json.loads(done.out)
+    assert done.status == (0 if told["diagnostics"]["ok"] else 1)
+    first, second = told["answers"]
+    assert (first["group"], second["group"]) == ("a", "b")
+    truth = bs.rectified.loss(1e6, start=3.0, floor=1.0, half_data=2000.0, beta=0.6)
+    assert first["loss"]["lower"] < truth < first["loss"]["upper"]
+    assert first["probability_best"] > 0.8
+    assert first["probability_best"] + second["probability_best"] == pytest.approx(1)
+
+
+def test_effects_say_what_resembles_what(command, monkeypatch):
+    """The fit stands in for a long one: draws of another table's effects, which tests/studies asks for the truth."""
+    knobs, figures = ["weight_decay", "dropout", "input_noise", "sparsity", "data"], ["a", "b", "c"]
+    draws = np.random.default_rng(0).normal(size=(2, 50, 5, 3))
+    over = {"chain": [0, 1], "draw": range(50), "knob": knobs, "figure": figures}
+    effect = xr.DataArray(draws, over, tuple(over))
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"effect": effect})})
+    gate = {"max_rhat": 1.0, "min_ess_bulk": 1e3, "min_ess_tail": 1e3, "divergences": 0, "max_treedepth": 0}
+    tree.attrs = {"law": "effects", "settings": "{}", "diagnostics": json.dumps(gate | {"min_ebfmi": 1.0, "ok": True})}
+    monkeypatch.setattr(bs.effects, "fit", lambda *_, **__: tree)
+    done = command("effects", "regularisers", "--json")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert [(row["knob"], row["figure"]) for row in told["answers"]] == [(k, f) for k in knobs for f in figures]
+    assert {row["knob"] for row in told["similarity"]} == set(knobs) - {"data"}
+    claim = bs.effects.probability_closer(tree, "data", "dropout", "weight_decay")
+    assert told["claim"] == {"knob": "data", "nearer": "dropout", "farther": "weight_decay", "probability": claim}
+    shown = " ".join(command("effects", "regularisers").out.split())
+    assert f"than like weight_decay: {claim:.3f}" in shown
