@@ -1,6 +1,7 @@
-"""Draws the pictures of batch.md, mixture.md and solvable.md: python docs/make_study_pictures.py FOLDER
+"""Draws the pictures of pages about studies: python docs/make_study_pictures.py FOLDER
 
-FOLDER holds the public data, as zhang2024_batch/runs.csv and autoscale2024/gpt2large_ppl.csv.
+FOLDER holds the public data, as zhang2024_batch/runs.csv, autoscale2024/gpt2large_ppl.csv and
+lin2024_finetuning/runs.csv.
 """
 
 import io
@@ -27,10 +28,14 @@ def save(figure: Figure, name: str) -> None:
 
 def main(data: Path) -> None:
     """Fit what the pictures show, and draw them."""
+    from finetuning import curves
     from public_laws import autoscale_rows
 
     save(bs.plot_steps(bs.batch.fit(data / "zhang2024_batch" / "runs.csv")), "batch.png")
     save(bs.plot_mixture(bs.mixture.fit(autoscale_rows(data)), 7), "mixture.png")
+    save(bs.plot_transfer(bs.transfer.fit(bs.datasets.load("transfer"))), "effective_data.png")
+    save(bs.plot_rectified(bs.rectified.fit(curves(data).query("setting == 'flan'"))), "finetuning.png")
+    save(bs.plot_effects(bs.effects.fit(bs.datasets.load("regularisers"))), "effects.png")
     model = bs.solvable.Model(latent=600, alpha=0.5, noise_variance=0.01)
     save(bs.plot_descent(model, 100), "solvable.png")
 
