@@ -43,6 +43,7 @@ def plot_transfer(posterior: xr.DataTree, *, group: str | None = None, prob: flo
     matplotlib.figure.Figure
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     found = transfer.effective_data(posterior)
     groups = posterior["posterior"]["group"].to_numpy().tolist()
@@ -67,6 +68,9 @@ def plot_transfer(posterior: xr.DataTree, *, group: str | None = None, prob: flo
     ax.set(xscale="log", yscale="log", xlabel="data fine-tuned on, D_F (unit of the table)")
     ax.set_ylabel("(D_F + D_T) / D_F")
     ax.set_ylim(bottom=min(0.5, float(middle.min()) / 2))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
     named = f" of {text(group)}" if len(groups) > 1 else ""
     ax.set_title(f"Worth of a pretrained start{named}: the law, and runs (points); {prob:.0%} intervals", fontsize=11)
     ax.legend(frameon=False)

@@ -11,7 +11,7 @@ from bayes_scaling.laws.base import Independent, Law, Pooled, Rough, Shares
 
 __all__ = ["ALLOWED", "law_of", "quantities_of", "variables_of"]
 
-ALLOWED = ("kaplan", "dense_coupled", "dense")
+ALLOWED = ("dense_coupled", "kaplan", "dense")
 
 
 def law_of(name: str) -> Law:
