@@ -107,7 +107,7 @@ def effects(
     claim = {"knob": knob, "nearer": nearer, "farther": farther}
     content = {
         "prob": prob,
-        "answers": rows_of(tree["posterior"]["effect"], "effect", prob),
+        "answers": rows_of(tree["posterior"].to_dataset()["effect"], "effect", prob),
         "similarity": rows_of(bs.effects.similarity(tree, knob), "cosine", prob),
         "claim": claim | {"probability": bs.effects.probability_closer(tree, knob, nearer, farther)},
     }

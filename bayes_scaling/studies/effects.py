@@ -150,10 +150,7 @@ def _study(runs: xr.Dataset) -> Study:
                     name, n=len(figures), eta=ETA, sd_dist=pm.HalfNormal.dist(NOISE_SPREAD[name]), compute_corr=False
                 )
                 chol = pm.expand_packed_triangular(len(figures), packed)
-                flat = parts[name].reshape((-1, len(figures)))
-                squared = (pt.linalg.solve_triangular(chol, flat.T, lower=True) ** 2).sum(axis=0)
-                log_det = pt.log(pt.diagonal(chol)).sum()
-                pm.Potential(f"{name}_fit", _log_density(squared, log_det, len(figures), pt).sum())
+                pm.Potential(f"{name}_fit", _log_density(parts[name], chol, len(figures), pt).sum())
         return built
 
     def coefficients(drawn: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -187,24 +184,20 @@ def _study(runs: xr.Dataset) -> Study:
 
     def pointwise(posterior: xr.Dataset, rng: np.random.Generator) -> dict[str, xr.DataArray]:
         fitted = _fitted(posterior, runs)
-        residual = (xr.DataArray(y, fitted.coords, fitted.dims[-3:]) - fitted).to_numpy()
-        turned = np.einsum("...mf,nm->...nf", residual, turn)
+        turned = np.einsum("...mf,nm->...nf", y - fitted.to_numpy(), turn)
         parts = {"between": turned[..., :1, :] / np.sqrt(len(matrices)), "within": turned[..., 1:, :]}
         chols = {name: _square(posterior[f"noise_{name}"].to_numpy(), len(figures)) for name in chol_names}
-        log_likelihood = np.zeros((*fitted.shape[:2], len(y)))
-        for name, chol in chols.items():
-            flat = parts[name].reshape(*fitted.shape[:2], -1, len(figures))
-            squared = (np.linalg.solve(chol, flat.swapaxes(-1, -2)) ** 2).sum(axis=-2)
-            log_det = np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(axis=-1)[..., None]
-            each = _log_density(squared, log_det, len(figures), np)
-            log_likelihood += each.reshape(*fitted.shape[:2], len(y), -1).sum(axis=-1)
+        likelihood = sum(
+            _log_density(parts[name], chol[:, :, None, None], len(figures), np).sum(axis=-1)
+            for name, chol in chols.items()
+        )
         mean = fitted.mean("matrix")
         shape = (*mean.shape[:2], len(y))
         heavy = np.sqrt(NOISE_DF / rng.chisquare(NOISE_DF, shape))[..., None]
         noise = np.einsum("cdij,cdrj->cdri", chols["between"], rng.standard_normal((*shape, len(figures))))
         return {
             "observed_data": xr.DataArray(y.mean(axis=1), {"figure": figures}, ("run", "figure")),
-            "log_likelihood": mean.isel(figure=0, drop=True).copy(data=log_likelihood),
+            "log_likelihood": mean.isel(figure=0, drop=True).copy(data=likelihood),
             "posterior_predictive": mean + heavy * noise,
         }
 
@@ -242,23 +235,28 @@ def _square(packed: np.ndarray, size: int) -> np.ndarray:
     return square
 
 
-def _log_density(squared: Any, log_det: Any, size: int, xp: Any) -> Any:
+def _log_density(noise: Any, chol: Any, size: int, xp: Any) -> Any:
     """Log density of multivariate Student-t noise.
 
     Parameters
     ----------
-    squared : array or tensor
-        Squared length of the noise in units of its scale, the solution of chol z = noise.
-    log_det : array or tensor
-        Sum of the logarithms of the diagonal of chol.
+    noise : array or tensor, shape (…, size)
+    chol : array or tensor, shape (…, size, size)
+        Cholesky factor of its scale matrix, whose first dimensions broadcast.
     size : int
-        Of the noise.
     xp : module
         Whose functions to use: numpy or pytensor.tensor.
     """
     whole = NOISE_DF + size
-    constant = gammaln(whole / 2) - gammaln(NOISE_DF / 2) - size / 2 * np.log(NOISE_DF * np.pi)
-    return constant - log_det - whole / 2 * xp.log1p(squared / NOISE_DF)
+    density = gammaln(whole / 2) - gammaln(NOISE_DF / 2) - size / 2 * np.log(NOISE_DF * np.pi)
+    even: list[Any] = []  # the noise in coordinates in which it is so, by forward substitution
+    for i in range(size):
+        left = noise[..., i]
+        for j, known in enumerate(even):
+            left = left - chol[..., i, j] * known
+        even.append(left / chol[..., i, i])
+        density = density - xp.log(chol[..., i, i])
+    return density - whole / 2 * xp.log1p(sum(each**2 for each in even) / NOISE_DF)
 
 
 def _notes(posterior: xr.DataTree) -> Iterable[Note]:

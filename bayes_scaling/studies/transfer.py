@@ -6,7 +6,7 @@ of fine-tuned runs, so that what is not known of it is not known of D_T either.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -213,7 +213,9 @@ def effective_data(posterior: xr.DataTree) -> xr.DataArray:
     size, loss = (xr.DataArray(runs[name].to_numpy(), dims="run") for name in ("nonzero_params", "loss"))
     reference = float(np.exp(np.log(runs["finetune_data"]).mean()))
     found = data_for(law, _scratch(draws), size * _gain(draws, runs), loss, reference).transpose("chain", "draw", "run")
-    coords = {name: ("run", runs[name].to_numpy()) for name in ("group", "nonzero_params", "finetune_data")}
+    coords: dict[str, Any] = {
+        name: ("run", runs[name].to_numpy()) for name in ("group", "nonzero_params", "finetune_data")
+    }
     return found.assign_coords(run_id=runs["run_id"], **coords).rename("effective_data")
 
 
@@ -224,7 +226,8 @@ def _notes(posterior: xr.DataTree) -> Iterable[Note]:
     runs = runs.isel(run=np.flatnonzero(fine_tuned(runs)))
     cells = runs.to_dataframe().groupby(["group", "kind", "nonzero_params", "finetune_data"])["loss"]
     found = []
-    for (group, kind, size, data), losses in cells:
+    for cell, losses in cells:
+        group, kind, size, data = cast(tuple[str, str, float, float], cell)
         gain = draws["size_multiplier"].sel(kind=kind) if "size_multiplier" in draws else 1.0
         scratch = np.log(law.loss(0.0, size * gain, data, **_scratch(draws))).to_numpy()
         excess = float(np.log(losses).mean()) - scratch

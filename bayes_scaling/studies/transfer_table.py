@@ -53,10 +53,9 @@ def load(source: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
     notes = read_notes(runs.attrs)
     name = runs.attrs["source"]
     if starts.any() or lost.any():
-        message = (
-            f"Left out: {int((starts & ~lost).sum())} runs that others started from, and {int(lost.sum())} diverged."
-        )
-        notes.append(Note("runs_left_out", "info", message, numbers={"starts": starts.sum(), "diverged": lost.sum()}))
+        counts = {"starts": int((starts & ~lost).sum()), "diverged": int(lost.sum())}
+        message = f"Left out: {counts['starts']} runs that others started from, and {counts['diverged']} diverged."
+        notes.append(Note("runs_left_out", "info", message, numbers=counts))
     runs = runs.isel(run=np.flatnonzero(~starts & ~lost))
     if "corpus" in runs and len(corpora := np.unique(runs["corpus"].to_numpy())) > 1:
         raise InputError(
@@ -79,9 +78,9 @@ def load(source: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
         ]
     )
     group = np.where(strategy == "pretrained", _groups(runs, kind), "")
-    found = {name: runs[name].to_numpy() for name in ("loss", "strategy", "nonzero_params", "sparsity")}
-    found |= {"finetune_data": finite, "kind": kind, "group": group.astype(str)}
-    table = xr.Dataset({name: ("run", values) for name, values in found.items()}, {"run_id": runs["run_id"]})
+    values = {name: runs[name].to_numpy() for name in ("loss", "strategy", "nonzero_params", "sparsity")}
+    values |= {"finetune_data": finite, "kind": kind, "group": group.astype(str)}
+    table = xr.Dataset({name: ("run", each) for name, each in values.items()}, {"run_id": runs["run_id"]})
     write_notes(table.attrs, notes)
     return table
 

@@ -15,7 +15,7 @@ def test_point_fits_are_no_worse_than_the_published_ones(finetuning_curves, data
     found = bs.rectified.point_fit(finetuning_curves)
     for model in found["group"].to_numpy().tolist():
         assert float(found["rmsd"].sel(group=model)) <= published[model] * (1 + 1e-4)
-        assert float(found["rmsd"].sel(group=model)) > published[model] / 2
+        assert float(found["rmsd"].sel(group=model)) > 1e-3, "four coefficients do not meet 14 losses exactly"
 
 
 def test_the_law_is_the_printed_one(finetuning_posterior):
