@@ -155,6 +155,11 @@ def record_of(
         **({"available_data": config.unique_data} if config.unique_data else {}),
         "batch_size": batches.units_per_step,
         "learning_rate": config.learning_rate,
+        **(
+            {}
+            if config.parametrization == "standard"
+            else {"parametrization": config.parametrization, "base_width": config.base_width}
+        ),
         "method": config.method if config.sparsity else "",
         "distribution": config.distribution if config.sparsity else "",
         "schedule": config.schedule if config.sparsity else "",

@@ -6,6 +6,7 @@ from runners import models
 from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.models import Model
+from runners.mup import parameter_groups, scale_start
 from runners.sparsity import structures
 from runners.sparsity.sparsifier import Group, Sparsifier, embedding_sparsity
 
@@ -20,6 +21,7 @@ def build_model(config: RunConfig, batches: Batches) -> Model:
         torch.manual_seed(config.seed)
         family = models.get(str(config.model))
         model = family.build(config.shape, classes=batches.classes, input_shape=inputs.shape[1:], **options)
+    scale_start(config, model)
     if config.dropout:
         model.set_dropout(config.dropout)
     return model
@@ -43,11 +45,8 @@ def build_sparsifier(config: RunConfig, model: Model) -> Sparsifier:
 
 def build_optimizer(config: RunConfig, model: Model) -> torch.optim.AdamW:
     """AdamW, without decay on norms and on whatever is not trained; built when model and masks are where they train."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim > 1]
-    norms = [p for p in trained if p.ndim == 1]
     return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": norms, "weight_decay": 0.0}],
+        parameter_groups(config, model),
         betas=(config.beta1, config.beta2),
-        fused=matrices[0].device.type != "mps",
+        fused=next(model.parameters()).device.type != "mps",
     )

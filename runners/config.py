@@ -12,9 +12,11 @@ from runners import models
 from runners.data.load import MODALITIES
 from runners.mixtures import Mixture, mixture_of
 from runners.models.shapes import Shape
+from runners.mup import PARAMETRIZATIONS, check_parametrization
 from runners.rates import DECAYS, RULES, tuned_learning_rate
-from runners.sparsity import distributions, methods, schedules, structures
+from runners.sparsity import distributions, structures
 from runners.sparsity.distributions import Distribution
+from runners.sparsity.knobs import METHOD_KNOBS, method_of, schedule_of
 from runners.sparsity.methods import Method
 from runners.sparsity.schedules import Schedule
 
@@ -25,15 +27,6 @@ EMBEDDING_RULES = ("sqrt", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 FAMILY_OF = {"language": "decoder", "vision": "vit"}
 CORPUS_OF = {"language": "stdlib", "vision": "photographs"}
-METHOD_KNOBS = {
-    "every": "update_every",
-    "end": "update_end",
-    "fraction": "update_fraction",
-    "decay": "srste_decay",
-    "batches": "snip_batches",
-    "rank": "pst_rank",
-}
-"""Settings of methods, and the knobs that they are set by."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +87,12 @@ class RunConfig:
         Peak of the schedule; by default that of `rate_rule`.
     rate_rule : str
         ``density`` is tuned over width and final density; ``width`` is an earlier rule that the shipped sweep has.
+    parametrization : str
+        ``standard``; or ``mup`` or ``smupar``, under which rates and initial weights of matrices go by their inputs or
+        by those in use (`runners.mup`). `learning_rate` is then that of a dense model of `base_width`, and by default
+        what `rate_rule` has for it.
+    base_width : int
+        Of a model on which these change nothing.
     warmup : float
         Fraction of the steps with a linear warm-up.
     decay : str
@@ -188,6 +187,8 @@ class RunConfig:
     batch_size: int = 16
     learning_rate: float | None = None
     rate_rule: str = "density"
+    parametrization: str = "standard"
+    base_width: int = 32
     warmup: float = 0.1
     decay: str = "cosine"
     cooldown: float = 0.2
@@ -224,7 +225,7 @@ class RunConfig:
         whole = ("nonzero_params", "data_seen", "layers", "context", "batch_size", "prune_every", "threads")
         least = dict.fromkeys((*whole, "multiple_of", "image_size", "patch_size", "update_every", "pst_rank"), 1)
         least |= dict.fromkeys(("seed", "heldout_items", "limit", "snip_batches"), 0)
-        least |= dict.fromkeys(("unique_data", "evaluate_every", "patience"), 0)
+        least |= dict.fromkeys(("unique_data", "evaluate_every", "patience"), 0) | {"base_width": 1}
         for name, smallest in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
@@ -237,6 +238,7 @@ class RunConfig:
             ("precision", PRECISIONS),
             ("decay", DECAYS),
             ("rate_rule", tuple(RULES)),
+            ("parametrization", PARAMETRIZATIONS),
             ("embedding_sparsity", EMBEDDING_RULES),
         ):
             if (value := getattr(self, name)) not in allowed:
@@ -247,8 +249,11 @@ class RunConfig:
         if (family := models.get(str(self.model))).modality != self.modality:
             raise InputError(f"model {self.model!r} is for {family.modality}, found modality {self.modality!r}")
         self._check_structure()
-        tuned = tuned_learning_rate(self.rate_rule, self.modality, self.shape.width, 1 - self.sparsity)
-        self._resolve("learning_rate", tuned)
+        suited = self.base_width, 1.0
+        if self.parametrization == "standard":
+            object.__setattr__(self, "base_width", DEFAULTS["base_width"])
+            suited = self.shape.width, 1 - self.sparsity
+        self._resolve("learning_rate", tuned_learning_rate(self.rate_rule, self.modality, *suited))
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)!r}; a number above 0 is needed")
@@ -263,6 +268,7 @@ class RunConfig:
                 f"warmup {self.warmup} and cooldown {self.cooldown} exceed the run; their sum is at most 1"
             )
         self._check_method()
+        check_parametrization(self)
         self._check_ends()
 
     def _resolve(self, name: str, value: object) -> None:
@@ -347,22 +353,12 @@ class RunConfig:
     @functools.cached_property
     def pruning_schedule(self) -> Schedule:
         """When weights go."""
-        knobs = {
-            "start": self.prune_start,
-            "end": self.prune_end,
-            "power": self.prune_power,
-            "every": self.prune_every,
-            "at": self.prune_start,
-        }
-        known = {field.name for field in fields(schedules.get(self.schedule))}
-        return schedules.get(self.schedule, **{name: value for name, value in knobs.items() if name in known})
+        return schedule_of(self)
 
     @property
     def pruning_method(self) -> Method:
         """Which weights go."""
-        knobs = {"seed": self.seed} | {setting: getattr(self, name) for setting, name in METHOD_KNOBS.items()}
-        known = {field.name for field in fields(methods.get(self.method))}
-        return methods.get(self.method, **{name: value for name, value in knobs.items() if name in known})
+        return method_of(self)
 
     @property
     def pruning_distribution(self) -> Distribution:

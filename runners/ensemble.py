@@ -26,9 +26,9 @@ from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
 from runners.landscape import Figures, add_landscape, landscape
 from runners.models import Model
 from runners.models.flops import TrainFlops
+from runners.mup import set_rates
 from runners.noise import training_batch
 from runners.pretrained import Pretrained, keep, load_pretrained
-from runners.rates import learning_rate
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
 from runners.sparsity.sparsifier import Sparsifier
 from runners.stacked import StackedModel
@@ -45,6 +45,7 @@ AT_ONCE = 16
 OF_THE_MEMBER = frozenset(
     {
         *("seed", "pretrained", "learning_rate", "warmup", "decay", "cooldown", "final_learning_rate", "weight_decay"),
+        *("parametrization", "base_width"),
         *("sparsity", "structure", "method", "distribution", "embedding_sparsity"),
         *("schedule", "prune_start", "prune_end", "prune_power", "prune_every"),
         *("update_every", "update_end", "update_fraction", "snip_batches"),
@@ -192,8 +193,7 @@ class _Member:
 
     def prepare(self) -> None:
         """Whatever comes before a step: its learning rate, and new masks where they are due."""
-        for each in self.optimizer.param_groups:
-            each["lr"] = learning_rate(self.config, self.account.step)
+        set_rates(self.config, self.optimizer, self.account.step)
         if self.sparsifier.before(self.account.step, self.optimizer):
             self.per_unit, self.sparsity = flops_now(self.model)
 

@@ -1,4 +1,4 @@
-"""AdamW on the stacked weights of many models, each with its own learning rate and weight decay."""
+"""AdamW on the stacked weights of many models, each with its own learning rates and weight decays."""
 
 from collections.abc import Sequence
 
@@ -32,12 +32,12 @@ class StackedAdamW:
         self.weights = [layer.weight for layer in layers]
         self.beta1, self.beta2 = optimizers[0].defaults["betas"]
         self.eps = optimizers[0].defaults["eps"]
-        self.decays, self.moments = [], []
+        self.groups: list[list[dict[str, float]]] = []
+        self.moments = []
         self.taken = torch.zeros(len(layers), len(optimizers))  # steps: the same everywhere, but torch wants one each
         for layer, taken in zip(layers, self.taken, strict=True):
             owners = list(zip(layer.members, optimizers, strict=True))
-            decays = [_group_of(parameter, optimizer)["weight_decay"] for parameter, optimizer in owners]
-            self.decays.append(_shaped(layer.weight, decays))
+            self.groups.append([_group_of(parameter, optimizer) for parameter, optimizer in owners])
             self.moments.append([_stacked_moment(name, owners) for name in ("exp_avg", "exp_avg_sq")])
             for i, (parameter, optimizer) in enumerate(owners):
                 taken[i] = optimizer.state.get(parameter, {}).get("step", 0)
@@ -49,14 +49,13 @@ class StackedAdamW:
         """Clip each member's gradient, move all weights, and drop the gradients."""
         self.taken += 1
         steps = self.taken[0, 0].item()
-        rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         first_correction, second_correction = 1 - self.beta1**steps, (1 - self.beta2**steps) ** 0.5
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]  # all have one
         kept = self._kept(gradients)
-        for weight, gradient, decay, (first, second) in zip(
-            self.weights, gradients, self.decays, self.moments, strict=True
+        for weight, gradient, groups, (first, second) in zip(
+            self.weights, gradients, self.groups, self.moments, strict=True
         ):
-            rate = _shaped(weight, rates)
+            rate, decay = (_shaped(weight, [group[name] for group in groups]) for name in ("lr", "weight_decay"))
             gradient.mul_(kept.view_as(rate))
             weight.mul_(1 - rate * decay)
             first.lerp_(gradient, 1 - self.beta1)

@@ -20,9 +20,9 @@ from runners.devices import autocast, batch_to, out_of_memory, pick_device
 from runners.evaluate import Heldout, cross_entropy, heldout_loss
 from runners.interrupts import RunInterrupted, interrupts_wait, stop_asked
 from runners.landscape import add_landscape, landscape
+from runners.mup import set_rates
 from runners.noise import drawing, training_batch
 from runners.pretrained import keep, load_pretrained
-from runners.rates import learning_rate
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
 from runners.store import Store
 from runners.watch import Watch
@@ -118,8 +118,7 @@ def _train(
     heldout: Heldout | None = None  # until the run ends
     clock = last_saved = time.perf_counter()
     while account.step < config.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, account.step)
+        set_rates(config, optimizer, account.step)
         if sparsifier.before(account.step, optimizer):
             per_unit, sparsity = flops_now(model)
 

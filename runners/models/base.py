@@ -27,7 +27,8 @@ class Model(nn.Module):
     positions_per_unit : int
         Positions in a unit of data: 1 for a token, all of them for an example.
     embedding_names : tuple of str
-        Attributes that hold the layers outside the blocks.
+        Attributes that hold the layers outside the blocks, in the order in which data comes to them: the last one makes
+        the logits.
     """
 
     embedding_names: ClassVar[tuple[str, ...]]

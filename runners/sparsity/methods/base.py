@@ -32,6 +32,8 @@ class Method(ABC):
     """Whether masks follow the scores at every step, with as many weights as the schedule last left each tensor."""
     trains_masks_alone: ClassVar[bool] = False
     """Whether a model's own parameters are frozen, and only those are trained that `add_mask` brings along."""
+    by_chance: ClassVar[bool] = False
+    """Whether masks that are drawn before the first step do not go by the weights."""
     stacks: ClassVar[bool] = True
     """Whether it works in ensembles: plain masks, and no hook after the backward pass or at the end."""
 

@@ -27,6 +27,7 @@ class Random(Magnitude):
     """
 
     name = "random"
+    by_chance = True
 
     seed: int = 0
 
