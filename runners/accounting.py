@@ -160,6 +160,7 @@ def record_of(
             if config.parametrization == "standard"
             else {"parametrization": config.parametrization, "base_width": config.base_width}
         ),
+        **({} if config.kernels == "dense" else {"kernels": config.kernels}),
         "method": config.method if config.sparsity else "",
         "distribution": config.distribution if config.sparsity else "",
         "schedule": config.schedule if config.sparsity else "",

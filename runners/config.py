@@ -14,6 +14,7 @@ from runners.mixtures import Mixture, mixture_of
 from runners.models.shapes import Shape
 from runners.mup import PARAMETRIZATIONS, check_parametrization
 from runners.rates import DECAYS, RULES, tuned_learning_rate
+from runners.semi_structured import KERNELS, check_kernels
 from runners.sparsity import distributions, structures
 from runners.sparsity.distributions import Distribution
 from runners.sparsity.knobs import METHOD_KNOBS, method_of, schedule_of
@@ -146,6 +147,8 @@ class RunConfig:
         ``auto`` is bfloat16 autocast on CUDA and float32 elsewhere.
     compiled : bool, optional
         Whether `torch.compile` is used; by default on CUDA only.
+    kernels : str
+        What multiplies the finished model's blocks when its held-out loss is taken: ``dense``, or on CUDA ``2:4``.
     threads : int
         CPU threads of this run.
 
@@ -219,6 +222,7 @@ class RunConfig:
     device: str = "auto"
     precision: str = "auto"
     compiled: bool | None = None
+    kernels: str = "dense"
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -240,6 +244,7 @@ class RunConfig:
             ("rate_rule", tuple(RULES)),
             ("parametrization", PARAMETRIZATIONS),
             ("embedding_sparsity", EMBEDDING_RULES),
+            ("kernels", KERNELS),
         ):
             if (value := getattr(self, name)) not in allowed:
                 raise InputError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
@@ -269,6 +274,7 @@ class RunConfig:
             )
         self._check_method()
         check_parametrization(self)
+        check_kernels(self)
         self._check_ends()
 
     def _resolve(self, name: str, value: object) -> None:

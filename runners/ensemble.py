@@ -96,7 +96,11 @@ def _kind(config: RunConfig) -> object:
 def _stacks(config: RunConfig) -> bool:
     """Whether the stacked model can do all that the run asks for."""
     # Dropout draws for a batch of a member's own.
-    return config.dropout == 0 and (config.sparsity == 0 or (config.pruning_method.stacks and config.power == 1))
+    return (
+        config.dropout == 0
+        and config.kernels == "dense"
+        and (config.sparsity == 0 or (config.pruning_method.stacks and config.power == 1))
+    )
 
 
 def run_ensemble(
@@ -143,8 +147,10 @@ def run_ensemble(
     if len(kinds := group(configs, max(1, len(configs)))) != 1:
         raise InputError(f"configs are of {len(kinds)} kinds, which cannot train together; group() puts them in order")
     if not _stacks(configs[0]):
-        method = f"method {configs[0].method!r} with power {configs[0].power:g}"
-        what = f"dropout {configs[0].dropout:g}" if configs[0].dropout else method
+        config = configs[0]
+        what = f"method {config.method!r} with power {config.power:g}"
+        if config.dropout or config.kernels != "dense":
+            what = f"dropout {config.dropout:g}" if config.dropout else f"a run on kernels {config.kernels!r}"
         raise InputError(f"{what} cannot train in an ensemble; runners.train.run trains it alone")
     began = time.perf_counter()
     store = None if store is None else Store(store)

@@ -24,6 +24,7 @@ from runners.mup import set_rates
 from runners.noise import drawing, training_batch
 from runners.pretrained import keep, load_pretrained
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
+from runners.semi_structured import check_device, compressed
 from runners.store import Store
 from runners.watch import Watch
 
@@ -98,6 +99,7 @@ def _train(
 ) -> dict[str, Any]:
     torch.set_num_threads(config.threads)  # for the whole process: torch knows no other way
     device = pick_device(config.device)
+    check_device(config.kernels, device)
     batches = batches_of(config)
     model = build_model(config, batches)
     start = load_pretrained(config, model, batches, store)
@@ -161,6 +163,8 @@ def _train(
         watch.see(account, heldout, model)
     heldout = watch.settle(model, heldout)
     sparsifier.finish()
+    if config.kernels != "dense" and math.isfinite(heldout.loss):
+        heldout = heldout_loss(compressed(model), batches, config.heldout_items, device, config.precision)
     record = record_of(config, batches, model, account, heldout, device, start, watch)
     add_landscape(record, before, model)
     if keep_model and record["status"] == "finished":
