@@ -26,6 +26,7 @@ from bayes_scaling.cli.app import (
     writable,
 )
 from bayes_scaling.decide.costs import Cost, Hardware, Pretrained
+from bayes_scaling.decide.costs.hardware import read_speedups
 from bayes_scaling.decide.optimum import cost_of
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import extrapolation
@@ -147,7 +148,10 @@ def recommend(
     ] = "gradual",
     speedup: Annotated[
         list[str] | None,
-        typer.Option(metavar="STRUCTURE=TIMES", help="Measured speed-up, as 2:4=1.2. May be repeated."),
+        typer.Option(
+            metavar="STRUCTURE=TIMES|FILE",
+            help="Measured speed-up, as 2:4=1.2, or a file that benchmarks/semi_structured.py wrote. May be repeated.",
+        ),
     ] = None,
     flops_per_unit: Annotated[
         float | None, typer.Option(help="FLOPs per non-zero parameter and token or example; 6 unless said.")
@@ -197,12 +201,15 @@ def _cost(posterior: xr.DataTree, name: str, speedup: list[str] | None, counted:
     cost = cost_of(posterior, name)
     if counted:
         cost = Pretrained(cost.base if isinstance(cost, Pretrained) else cost, counted=True)
-    times = {}
+    times: dict[str, float] = {}
     for given in speedup or []:
+        if "=" not in given and given.endswith(".json"):
+            times |= read_speedups(given)
+            continue
         structure, _, number = given.rpartition("=")
         value = as_number(number)
         if not structure or value is None:
-            raise InputError(f"--speedup {given} is none; it takes STRUCTURE=TIMES, as 2:4=1.2")
+            raise InputError(f"--speedup {given} is none; it takes STRUCTURE=TIMES, as 2:4=1.2, or a file .json")
         times[check_structure(structure)] = value
     return Hardware(cost, times) if times else cost
 

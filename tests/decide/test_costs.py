@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +121,47 @@ def test_a_speedup_of_static_training_is_for_all_of_it():
     assert cost.for_structure("block").multiplier(0.9) == pytest.approx(2.0)
     assert cost.for_structure("unstructured").multiplier(0.5) == 1
     np.testing.assert_allclose(cost.for_structure("2:4").multiplier(np.array([0, 0.5])), [1, 0.8])
+
+
+def test_a_speedup_on_dense_hardware_is_for_the_steps_at_the_final_sparsity():
+    base = costs.Dense(sparse_from=0.75)
+    cost = costs.Hardware(base, {"2:4": 1.25}).for_structure("2:4")
+    assert cost.multiplier(0.5) == pytest.approx(2 * (0.75 + 0.25 / 1.25))  # a quarter of the steps, at full cost each
+    assert cost.multiplier(0.0) == 1
+    assert base.multiplier(0.5) == costs.Dense().multiplier(0.5)
+    with pytest.raises(InputError, match="sparse_from is 75"):
+        costs.Dense(sparse_from=75)
+
+
+def test_speedups_come_from_the_file_of_the_benchmark(tmp_path):
+    file = tmp_path / "speedups.json"
+    file.write_text(json.dumps({"device": "a GPU", "step": {"dense_ms": 9.0}, "speedup": {"2:4": 0.9, "1:4": 2}}))
+    assert costs.Hardware.from_file(file) == costs.Hardware(costs.Gradual(), {"2:4": 0.9, "1:4": 2.0})
+    assert costs.Hardware.from_file(file, costs.Static()).for_structure("1:4").multiplier(0.75) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("2:4=1.2", "is no JSON"),
+        ("[1.2]", "has no speed-ups"),
+        ('{"speedup": {}}', "has no speed-ups"),
+        ('{"speedup": 1.2}', "has no speed-ups"),
+        ('{"speedup": {"2:4": "fast"}}', "speedup of 2:4 is 'fast'"),
+        ('{"speedup": {"2:4": true}}', "speedup of 2:4 is True"),
+        ('{"speedup": {"2:4": NaN}}', "speedup of 2:4 is nan"),
+        ('{"speedup": {"2:4": Infinity}}', "speedup of 2:4 is inf"),
+        ('{"speedup": {"4:2": 1.2}}', "structure is '4:2'"),
+    ],
+)
+def test_a_file_without_speedups_is_refused(tmp_path, content, message):
+    file = tmp_path / "speedups.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        costs.Hardware.from_file(file)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="cannot be read"):
+        costs.Hardware.from_file(tmp_path / "another.json")
 
 
 def test_what_hardware_cannot_speed_up():

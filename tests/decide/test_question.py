@@ -4,6 +4,7 @@ import itertools
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,9 +301,12 @@ def test_the_command_line_spells_costs(single, command, tmp_path):
     path = bs.save(posterior, tmp_path / "posterior.nc")
     at = {"nonzero_params": 1.6e7, "train_flops": 3e18, "structure": "2:4"}
     ask = ("recommend", path, *(word for n, v in at.items() for word in (f"--{n.replace('_', '-')}", v)), "--json")
+    speedups = str(tmp_path / "speedups.json")
+    Path(speedups).write_text('{"speedup": {"2:4": 1.3}}', encoding="utf-8")
     ways = {
         ("--cost", "static", "--serve-tokens", "1e9"): {"cost": "static", "serve_tokens": 1e9},
         ("--cost", "measured"): {"cost": "measured"},
+        ("--speedup", speedups): {"cost": costs.Hardware(speedup={"2:4": 1.3})},
         ("--speedup", "2:4=1.2", "--speedup", "4:8=0.9"): {"cost": costs.Hardware(speedup={"2:4": 1.2, "4:8": 0.9})},
     }
     answers = []

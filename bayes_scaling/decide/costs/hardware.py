@@ -1,7 +1,9 @@
 """Speed-ups of sparse kernels that somebody measured, on top of another cost model."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import numpy as np
 from bayes_scaling.decide.costs.base import Cost
 from bayes_scaling.decide.costs.gradual import Gradual
 from bayes_scaling.errors import InputError
+from bayes_scaling.structures import check_structure
 
-__all__ = ["Faster", "Hardware"]
+__all__ = ["Faster", "Hardware", "read_speedups"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Hardware(Cost):
 
     A share h of training at speed-up v takes 1 - h + h / v of the time: the multiplier is the base's times that. h is
     the base's `sparse_share`: for `Gradual` what comes after the ramp's end (before it no pattern holds, so no kernel
-    for it can run), for `Static` all of training, for `Dense` and `Measured` nothing. A dense model gains nothing.
+    for it can run), for `Static` all of training, for `Dense` what comes after its `sparse_from`, for `Measured`
+    nothing. A dense model gains nothing.
 
     Sparse matrix products do not speed up by themselves, so the speed-up has to be **measured on the hardware that the
     runs are for**, as the time of a whole training step, dense over sparse. On published evidence 2:4 kernels gave
@@ -53,6 +57,24 @@ class Hardware(Cost):
         for structure, times in self.speedup.items():
             if not (np.isfinite(times) and times > 0):
                 raise InputError(f"speedup of {structure} is {times}; it is a number above 0")
+
+    @classmethod
+    def from_file(cls, path: str | Path, base: Cost | None = None) -> "Hardware":
+        """With the speed-ups that a file has, as ``benchmarks/semi_structured.py`` writes them.
+
+        Parameters
+        ----------
+        path : str or Path
+            JSON: an object whose ``speedup`` has a number for each structure; what else it holds is left alone.
+        base : Cost, optional
+            What is sped up; `Gradual` unless said.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, or a structure or a number that cannot be.
+        """
+        return cls(Gradual() if base is None else base, read_speedups(path))
 
     def multiplier(self, sparsity: Any) -> Any:
         """The base's, as for a structure without a speed-up."""
@@ -89,3 +111,24 @@ class Faster(Cost):
     def upfront(self, nonzero_params: Any, sparsity: Any, pretrain_data: Any, flops_per_unit: Any) -> Any:
         """The base's: a dense phase runs dense."""
         return self.base.upfront(nonzero_params, sparsity, pretrain_data, flops_per_unit)
+
+
+def read_speedups(path: str | Path) -> dict[str, float]:
+    """The speed-ups of a file, by structure; `Hardware.from_file` says what it looks like."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    times = found.get("speedup") if isinstance(found, dict) else None
+    if not isinstance(times, dict) or not times:
+        raise InputError(f'{path} has no speed-ups; it needs an object \'speedup\', as {{"speedup": {{"2:4": 1.06}}}}')
+    for structure, number in times.items():
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < np.inf:
+            raise InputError(f"{path}: speedup of {structure} is {number!r}; it is a number above 0")
+        try:
+            check_structure(structure)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    return {structure: float(number) for structure, number in times.items()}
