@@ -3,10 +3,12 @@
     python benchmarks/mup.py --store FOLDER [--base 32] [--data 262144] [--seeds 0] [--picture mup.png]
 
 Small decoders on Python's standard library: dense ones of half, once and twice the base's width; and of the base's,
-static random masks and gradual magnitude pruning at several sparsities. Each is trained at rates that go up in factors of two. The best rate is
-the vertex of the parabola, in the logarithm of the rate, through the best of these rates and its neighbours, on losses
-averaged over seeds. "Lost" is what the best rate of the base (dense; the same in all parametrizations) costs elsewhere: the loss there, by the parabola through the three rates nearest to it, above the cell's own least. Runs that
-are in the store are not trained again; Ctrl-C and start again as you like: tables have what is complete.
+static random masks and gradual magnitude pruning at several sparsities. Each is trained at rates that go up in factors
+of two. The best rate is the vertex of the parabola, in the logarithm of the rate, through the best of these rates and
+its neighbours, on losses averaged over seeds. "Lost" is what the best rate of the base (dense; the same in all
+parametrizations) costs elsewhere: the loss there, by the parabola through the three rates nearest to it, above the
+cell's own least. Runs that are in the store are not trained again; Ctrl-C and start again as you like: tables have what
+is complete.
 """
 
 import argparse
