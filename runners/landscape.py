@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from runners.models import Model
+from runners.shards import whole
 
 __all__ = ["Figures", "Tail", "add_landscape", "eigenvalues", "figures", "landscape", "power_law_tail"]
 
@@ -58,7 +59,7 @@ class Tail:
 def landscape(model: Model) -> dict[str, Figures]:
     """Figures of every matrix in the blocks and of the embedding layers, by the layer's name in the model."""
     wanted = {id(layer) for layer in (*model.block_layers(), *model.embedding_layers())}
-    return {name: figures(layer.weight) for name, layer in model.named_modules() if id(layer) in wanted}
+    return {name: figures(whole(layer.weight)) for name, layer in model.named_modules() if id(layer) in wanted}
 
 
 def figures(weight: torch.Tensor) -> Figures:

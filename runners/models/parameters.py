@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from runners.models.base import Model
+from runners.shards import whole
 
 __all__ = ["count_parameters", "embeddings"]
 
@@ -37,7 +38,7 @@ def count_parameters(model: Model) -> Counts:
     layers["norms"] = list(norms)
     weights = {part: [_connections(layer) for layer in of] for part, of in layers.items()}
     # One transfer from the device for all of them.
-    nonzero = iter(torch.stack([weight.count_nonzero() for weight in chain(*weights.values())]).tolist())
+    nonzero = iter(torch.stack([whole(weight.count_nonzero()) for weight in chain(*weights.values())]).tolist())
     return {
         part: {"total": sum(weight.numel() for weight in of), "nonzero": sum(next(nonzero) for _ in of)}
         for part, of in weights.items()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from runners.shards import part_of, whole
 from runners.sparsity.power import Power
 
 __all__ = ["Mask", "MaskedWeight", "add_mask", "put_mask"]
@@ -40,7 +41,8 @@ class Mask(nn.Module):
     def forward(self, stored: Tensor) -> Tensor:
         """The weight that the layer computes with; the gradient is masked alike, unless it goes straight through."""
         weight = self.unmasked(stored)
-        return cast("Tensor", StraightThrough.apply(weight, self.mask)) if self.straight_through else weight * self.mask
+        mask = part_of(self.mask, stored)  # outside of a forward pass, a stored weight may be a shard
+        return cast("Tensor", StraightThrough.apply(weight, mask)) if self.straight_through else weight * mask
 
 
 class StraightThrough(torch.autograd.Function):
@@ -82,8 +84,16 @@ class MaskedWeight:
 
     @property
     def mask(self) -> Tensor:
-        """Boolean, true where the weight is in use: ``parametrizations.weight.0.mask`` of the layer."""
+        """Boolean, true where the weight is in use: ``parametrizations.weight.0.mask`` of the layer.
+
+        Every process has all of it, also where the stored weight is sharded.
+        """
         return self.layer.get_buffer("parametrizations.weight.0.mask")
+
+    @property
+    def stored_mask(self) -> Tensor:
+        """The mask of what this process stores: of its shard, where the stored weight is sharded."""
+        return part_of(self.mask, self.dense)
 
     @property
     def module(self) -> Mask:
@@ -92,9 +102,9 @@ class MaskedWeight:
 
     @property
     def magnitude(self) -> Tensor:
-        """Sizes of the weights as they would be used without the mask, in a tensor of their own; no NaN."""
+        """Sizes of all weights as they would be used without the mask, in a tensor of their own; no NaN."""
         # A run that diverges has NaN among its weights; counts are to be exact even then.
-        return self.module.unmasked(self.dense).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
+        return self.module.unmasked(whole(self.dense)).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 def add_mask(layer: nn.Module, name: str, power: float = 1.0, straight_through: bool = False) -> MaskedWeight:

@@ -148,9 +148,15 @@ class Sparsifier:
             self.method.finish(weight)
 
     def _move(self, group: Group, sparsity: float, optimizer: Optimizer) -> None:
-        scores = [self.method.score(weight) for weight in group.weights]
-        counts = group.distribution.kept([group.structure.rank(score) for score in scores], sparsity)
-        for weight, score, kept in zip(group.weights, scores, counts, strict=True):
+        # Scores take the memory of the weights, and of all of them where weights are sharded: they are there together
+        # only where tensors compete.
+        if group.distribution.by_score:
+            scores = [self.method.score(weight) for weight in group.weights]
+            counts = group.distribution.kept([group.structure.rank(score) for score in scores], sparsity)
+        else:
+            scores, counts = [], group.distribution.kept([weight.mask for weight in group.weights], sparsity)
+        for i, (weight, kept) in enumerate(zip(group.weights, counts, strict=True)):
+            score = scores[i] if scores else self.method.score(weight)
             weight.mask.copy_(group.structure.keep(score, kept))
             self.method.settle(weight, optimizer)
 

@@ -19,6 +19,9 @@ class Distribution(ABC):
     name: ClassVar[str]
     even: ClassVar[bool] = False
     """Whether every tensor gets the same sparsity, as structures need that fix it."""
+    by_score: ClassVar[bool] = True
+    """Whether `kept` looks at scores and not at shapes alone; where it does not, scores are made one tensor at a time
+    and `kept` is given anything of their shapes."""
 
     @abstractmethod
     def kept(self, scores: Sequence[Tensor], sparsity: float) -> list[int]:

@@ -25,6 +25,7 @@ class ErdosRenyiKernel(Distribution):
     """
 
     name = "erk"
+    by_score = False
 
     def kept(self, scores: Sequence[Tensor], sparsity: float) -> list[int]:
         """How many weights of each tensor stay."""

@@ -17,6 +17,7 @@ class Uniform(Distribution):
 
     name = "uniform"
     even = True
+    by_score = False
 
     def kept(self, scores: Sequence[Tensor], sparsity: float) -> list[int]:
         """How many weights of each tensor stay."""

@@ -36,6 +36,8 @@ class Method(ABC):
     """Whether masks that are drawn before the first step do not go by the weights."""
     stacks: ClassVar[bool] = True
     """Whether it works in ensembles: plain masks, and no hook after the backward pass or at the end."""
+    shards: ClassVar[bool] = True
+    """Whether it works where stored weights, their gradients and moments are sharded (`runners.shards`)."""
 
     def check(self, schedule: Schedule, structure: Structure, pretrained: bool, power: float) -> None:  # noqa: B027
         """Refuse what makes no sense with it.

@@ -33,7 +33,8 @@ class Magnitude(Method):
 
     def settle(self, weight: MaskedWeight, optimizer: Optimizer) -> None:
         """Zero the removed weights and whatever the optimizer holds for each of them."""
-        weight.dense.mul_(weight.mask)
+        mask = weight.stored_mask
+        weight.dense.mul_(mask)
         for moment in optimizer.state.get(weight.dense, {}).values():
             if isinstance(moment, Tensor) and moment.shape == weight.dense.shape:
-                moment.mul_(weight.mask)
+                moment.mul_(mask)

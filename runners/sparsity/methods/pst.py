@@ -47,6 +47,7 @@ class PST(Method):
     every_step = True
     trains_masks_alone = True
     stacks = False
+    shards = False  # its thin matrices would be sharded across the products that importance is made of
 
     rank: int = 8
     seed: int = 0

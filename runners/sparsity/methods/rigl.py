@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
+from runners.shards import whole
 from runners.sparsity.masks import MaskedWeight
 from runners.sparsity.methods.base import METHODS
 from runners.sparsity.methods.sparse_to_sparse import SparseToSparse
@@ -32,6 +33,6 @@ class RigL(SparseToSparse):
         gradient = weight.dense.grad
         assert gradient is not None  # every weight takes part in the loss
         if self.moves_before(step, steps):
-            wanted = gradient.abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
+            wanted = whole(gradient).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
             self.move(weight, wanted, step, steps, optimizer)
-        gradient.mul_(weight.mask)
+        gradient.mul_(weight.stored_mask)

@@ -44,6 +44,7 @@ class SNIP(Magnitude):
     """
 
     name = "snip"
+    shards = False  # before training starts, FSDP gives no gradients but by a whole backward pass
 
     batches: int = 0
 

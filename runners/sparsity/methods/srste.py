@@ -71,8 +71,8 @@ class SRSTE(Method):
         """Add the pull to zero on removed weights."""
         gradient = weight.dense.grad
         assert gradient is not None  # every weight takes part in the loss
-        gradient.add_(weight.dense.masked_fill(weight.mask, 0.0), alpha=self.decay)
+        gradient.add_(weight.dense.masked_fill(weight.stored_mask, 0.0), alpha=self.decay)
 
     def finish(self, weight: MaskedWeight) -> None:
         """Zero the removed weights."""
-        weight.dense.mul_(weight.mask)
+        weight.dense.mul_(weight.stored_mask)
