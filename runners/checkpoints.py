@@ -14,8 +14,9 @@ import torch
 
 from bayes_scaling.runs import InputError
 from runners.folder import Folder
+from runners.parallel import ONE, Ranks
 
-__all__ = ["decode", "encode", "load", "save"]
+__all__ = ["copied", "decode", "encode", "load", "save"]
 
 FORMAT = 1
 
@@ -34,6 +35,23 @@ def encode(content: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     torch.save({"format": FORMAT, **content}, file)
     return file.getvalue()
+
+
+def copied(content: Any, ranks: Ranks = ONE) -> Any:
+    """The same, whole, with tensors of their own: of a view, torch would write all the memory that it is a view of.
+
+    Parameters
+    ----------
+    content : any
+        Tensors in dicts; anything else stays as it is.
+    ranks : Ranks
+        The processes that have a part of it; the first of them gets the tensors.
+    """
+    if isinstance(content, torch.Tensor):
+        return ranks.copy(content)
+    if isinstance(content, dict):
+        return {key: copied(value, ranks) for key, value in content.items()}
+    return content
 
 
 def decode(content: bytes, place: str, device: torch.device | str = "cpu") -> dict[str, Any]:

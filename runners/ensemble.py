@@ -28,6 +28,7 @@ from runners.models import Model
 from runners.models.flops import TrainFlops
 from runners.mup import set_rates
 from runners.noise import training_batch
+from runners.parallel import alone
 from runners.pretrained import Pretrained, keep, load_pretrained
 from runners.resume import CHECKPOINT_SECONDS, checkpoint_of, resume, save
 from runners.sparsity.sparsifier import Sparsifier
@@ -152,6 +153,7 @@ def run_ensemble(
         if config.dropout or config.kernels != "dense":
             what = f"dropout {config.dropout:g}" if config.dropout else f"a run on kernels {config.kernels!r}"
         raise InputError(f"{what} cannot train in an ensemble; runners.train.run trains it alone")
+    alone("an ensemble")
     began = time.perf_counter()
     store = None if store is None else Store(store)
     unique = {config.run_id: config for config in configs}

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from runners.data.batches import Batches
 from runners.devices import autocast, batch_to
+from runners.parallel import ONE, Ranks
 
 __all__ = ["BATCH", "Heldout", "cross_entropy", "evaluate", "heldout_loss", "mean_and_error"]
 
@@ -47,6 +48,7 @@ def evaluate(
     heldout: tuple[np.ndarray, np.ndarray, np.ndarray],
     device: torch.device,
     precision: str,
+    ranks: Ranks = ONE,
 ) -> tuple[float, float]:
     """Held-out cross-entropy in nats per token or example, and its sampling error.
 
@@ -57,6 +59,8 @@ def evaluate(
         Inputs, targets, and the document or picture that each item is from, as `Batches.heldout` gives them.
     device, precision
         Where and how.
+    ranks : Ranks
+        The processes that share the items out among themselves; all of them get the result.
 
     Returns
     -------
@@ -64,19 +68,23 @@ def evaluate(
         The error treats documents and pictures as the units drawn, since what comes from one resembles itself.
     """
     inputs, targets, clusters = heldout
+    own = ranks.share(len(inputs))
+    own_inputs, own_targets = inputs[own], targets[own]
     model.eval()
     losses = []
-    for start in range(0, len(inputs), BATCH):
-        x, y = batch_to(device, inputs[start : start + BATCH], targets[start : start + BATCH])
+    for start in range(0, len(own_inputs), BATCH):
+        x, y = batch_to(device, own_inputs[start : start + BATCH], own_targets[start : start + BATCH])
         with autocast(device, precision):
             logits = model(x)
         loss = cross_entropy(logits, y, reduction="none").view(len(y), -1)
         losses.append(loss.mean(1).double().cpu().numpy())
     model.train()
-    return mean_and_error(np.concatenate(losses), clusters)
+    return mean_and_error(ranks.together(np.concatenate(losses), len(inputs)), clusters)
 
 
-def heldout_loss(model: nn.Module, batches: Batches, count: int, device: torch.device, precision: str) -> Heldout:
+def heldout_loss(
+    model: nn.Module, batches: Batches, count: int, device: torch.device, precision: str, ranks: Ranks = ONE
+) -> Heldout:
     """Loss on up to `count` held-out windows or examples of the data, or of each of its parts; 0 means all.
 
     Parameters
@@ -84,12 +92,14 @@ def heldout_loss(model: nn.Module, batches: Batches, count: int, device: torch.d
     model : torch.nn.Module
     batches : Batches
     count : int
-    device, precision
+    device, precision, ranks
         Where and how.
     """
     if not batches.parts:
-        return Heldout(*evaluate(model, batches.heldout(count), device, precision))
-    parts = {name: evaluate(model, part.heldout(count), device, precision) for name, part in batches.parts.items()}
+        return Heldout(*evaluate(model, batches.heldout(count), device, precision, ranks))
+    parts = {
+        name: evaluate(model, part.heldout(count), device, precision, ranks) for name, part in batches.parts.items()
+    }
     losses, errors = zip(*parts.values(), strict=True)
     return Heldout(math.fsum(losses) / len(parts), math.hypot(*errors) / len(parts), parts)
 

@@ -10,7 +10,7 @@ __all__ = ["fingerprint"]
 RESULTS = (
     *("config.py", "train.py", "build.py", "rates.py", "accounting.py", "evaluate.py", "devices.py", "pretrained.py"),
     *("ensemble.py", "stacked.py", "stacked_adamw.py", "resume.py", "watch.py", "mixtures.py", "noise.py"),
-    *("landscape.py", "mup.py", "semi_structured.py", "models", "data", "sparsity"),
+    *("landscape.py", "mup.py", "semi_structured.py", "parallel.py", "shards.py", "models", "data", "sparsity"),
 )
 """Files and folders of the runners that decide what a run gives; where and when it is trained is not among them."""
 

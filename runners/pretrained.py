@@ -9,6 +9,7 @@ from runners import checkpoints
 from runners.config import RunConfig
 from runners.data.batches import Batches
 from runners.models import Model
+from runners.parallel import ONE, Ranks
 from runners.store import Store
 
 __all__ = ["Pretrained", "keep", "load_pretrained", "model_of"]
@@ -29,13 +30,19 @@ def keep(
     facts: dict[str, Any],
     record: dict[str, Any],
     model: Model,
+    ranks: Ranks = ONE,
 ) -> None:
-    """Keep a trained model, in a file or (where `place` is True) in the store."""
-    content = {"config": asdict(config), "data": facts, "row": record["run"], "model": model.state_dict()}
-    if isinstance(place, Path):
-        checkpoints.save(place, content)
-    elif store is not None:
-        store.folder.write(model_of(config.run_id), checkpoints.encode(content))
+    """Keep a trained model, in a file or (where `place` is True) in the store; of several ranks, the first writes."""
+    state = checkpoints.copied(model.state_dict(), ranks)
+    content = {"config": asdict(config), "data": facts, "row": record["run"], "model": state}
+
+    def write() -> None:
+        if isinstance(place, Path):
+            checkpoints.save(place, content)
+        elif store is not None:
+            store.folder.write(model_of(config.run_id), checkpoints.encode(content))
+
+    ranks.by_first(write)
 
 
 def load_pretrained(config: RunConfig, model: Model, batches: Batches, store: Store | None) -> Pretrained | None:

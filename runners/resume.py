@@ -10,6 +10,8 @@ from bayes_scaling.runs import InputError
 from runners import checkpoints
 from runners.accounting import Account
 from runners.config import RunConfig
+from runners.parallel import ONE, Ranks
+from runners.shards import part_of
 from runners.store import Store
 from runners.watch import Watch
 
@@ -31,23 +33,28 @@ def save(
     optimizer: torch.optim.Optimizer,
     account: Account,
     watch: Watch,
+    ranks: Ranks = ONE,
 ) -> None:
-    """Everything that the next step hangs on: data and masks follow from the step and the model."""
+    """Everything that the next step hangs on: data and masks follow from the step and the model.
+
+    Parameters
+    ----------
+    store, config, facts, model, optimizer, account, watch
+        The run.
+    ranks : Ranks
+        The processes that train it; the first of them writes, and the others wait. What is written does not hang on
+        how many there are.
+    """
     content = {"run_id": config.run_id, "data": facts, "account": account.state()}
     content |= {"watch": watch.state()} if config.evaluate_every else {}
-    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    # Without room for a checkpoint the run itself goes on: its end may find some.
-    with contextlib.suppress(OSError):
-        store.folder.write(checkpoint_of(config), checkpoints.encode(content | _copied(states)))
+    content = checkpoints.copied(content | {"model": model.state_dict(), "optimizer": optimizer.state_dict()}, ranks)
 
+    def write() -> None:
+        # Without room for a checkpoint the run itself goes on: its end may find some.
+        with contextlib.suppress(OSError):
+            store.folder.write(checkpoint_of(config), checkpoints.encode(content))
 
-def _copied(content: Any) -> Any:
-    """The same with tensors of their own: of a view, torch would write all the memory that it is a view of."""
-    if isinstance(content, torch.Tensor):
-        return content.clone()
-    if isinstance(content, dict):
-        return {key: _copied(value) for key, value in content.items()}
-    return content
+    ranks.by_first(write)
 
 
 def resume(
@@ -80,8 +87,29 @@ def resume(
                 f"the checkpoint {place} was made with another {kind} than this run's ({facts.get(own, '')}); "
                 "delete it to train anew"
             )
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
+    model.load_state_dict(_of_model(saved["model"], model))
+    optimizer.load_state_dict(_of_optimizer(saved["optimizer"], optimizer))
     if "watch" in saved:
         watch.load(saved["watch"])
+        if watch.best is not None:
+            watch.best.model.update(_of_model(watch.best.model, model))
     return Account.of(saved["account"], device)
+
+
+def _of_model(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """What this process keeps of a model's state."""
+    own = model.state_dict()
+    return {name: part_of(tensor, own[name]) if name in own else tensor for name, tensor in state.items()}
+
+
+def _of_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What this process keeps of an optimizer's state: of whatever has a number for each weight, its part."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    own = {
+        number: {
+            name: part_of(tensor, parameters[number]) if tensor.shape == parameters[number].shape else tensor
+            for name, tensor in each.items()
+        }
+        for number, each in state["state"].items()
+    }
+    return state | {"state": own}

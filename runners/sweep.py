@@ -21,6 +21,7 @@ from runners.ensemble import AT_ONCE, group
 from runners.executors import Crew, Lost
 from runners.fingerprint import fingerprint
 from runners.job import Job, Outcome, outcome_of
+from runners.parallel import alone
 from runners.pretrained import model_of
 from runners.records import SETTLED, records_to_rows
 from runners.states import changed
@@ -166,6 +167,7 @@ def run_plan(
         raise InputError(f"workers is {workers}; at least 1 is needed")
     if unknown := set(retry) - set(RETRY):
         raise InputError(f"retry is {sorted(unknown)}; allowed are {', '.join(RETRY)}")
+    alone("a sweep")
     chosen = executors.get(executor or ("inline" if workers == 1 else "local"), **(options or {}))
     sweep = _Sweep(configs, Store(store), together, retry, progress)
     try:
