@@ -73,6 +73,10 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    parallel: Annotated[
+        str | None,
+        typer.Option(help="ddp or fsdp: one run on all processes that torchrun started (docs/parallel.md)."),
+    ] = None,
     seed: Seed = 0,
     knob: Annotated[
         list[str] | None,
@@ -113,21 +117,40 @@ def train(
         }
         | others
     )
+    with runners_module("parallel").join(parallel, device) as ranks:
+        record = _trained(training, config, store, keep_model, ranks)
+    if ranks.first:
+        _tell(record, config, store, json_)
+    return 0 if record["status"] != "failed" else NOT_TRUSTED
+
+
+def _trained(training: Any, config: Any, store: str, keep_model: Path | None, ranks: Any) -> dict[str, Any]:
+    """The record of a run, by these ranks or there already; the first of them says how far it is."""
+    tell = say if ranks.first else _silent
     shape = config.shape
     nonzero = shape.block_weights * (1 - config.sparsity)
-    say(
+    tell(
         f"run {config.run_id}: {config.model} of {shape.layers} layers, width {shape.width}, MLP {shape.mlp_width}: "
         f"{shape.block_weights:,} block weights, {nonzero:,.0f} non-zero at the end; "
         f"{config.steps:,} steps of {config.units_per_step:,} {_unit(config)}s, learning rate {config.learning_rate:g}"
     )
     stored = runners_module("store").Store(store)
-    if stored.is_done(config.run_id) and keep_model is None:
-        say("the store has this run already: nothing is trained")
-        record = stored.read(config.run_id)
-    else:
-        if stored.folder.has(f"checkpoints/{config.run_id}.pt"):
-            say("it goes on from its last checkpoint")
-        record = training.run(config, stored, _StepTeller(), keep_model=keep_model or False)
+    there = ranks.by_first(lambda: stored.read(config.run_id) if stored.is_done(config.run_id) else None)
+    if there is not None and keep_model is None:
+        tell("the store has this run already: nothing is trained")
+        return dict(there)
+    if stored.folder.has(f"checkpoints/{config.run_id}.pt"):
+        tell("it goes on from its last checkpoint")
+    teller = _StepTeller() if ranks.first else None
+    return dict(training.run(config, stored, teller, keep_model=keep_model or False, ranks=ranks))
+
+
+def _silent(text: str) -> None:
+    """What ranks but the first say."""
+
+
+def _tell(record: dict[str, Any], config: Any, store: str, json_: bool) -> None:
+    """What came of a run."""
     if json_:
         print_json(record)
     else:
@@ -138,7 +161,6 @@ def train(
             f"{record['status']}: run {run['run_id']}, held-out loss: {loss}, "
             f"{run['nonzero_params']} non-zero parameters; record in {store}"
         )
-    return 0 if record["status"] != "failed" else NOT_TRUSTED
 
 
 def runners_module(module: str) -> Any:
