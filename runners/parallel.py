@@ -65,7 +65,7 @@ class Ranks:
         return model.to(device)
 
     def split(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """This rank's rows of a batch."""
+        """The rows of a batch that are this rank's."""
         return arrays
 
     def mean(self, value: Tensor) -> Tensor:
@@ -79,11 +79,11 @@ class Ranks:
         """Each flag, whether it is up on any rank."""
         return flags
 
-    def share(self, count: int) -> "slice | np.ndarray":
+    def share(self, count: int) -> "slice | np.ndarray":  # noqa: ARG002
         """Which of so many items this rank evaluates; each rank gets as many as the others."""
         return slice(None)
 
-    def together(self, values: np.ndarray, count: int) -> np.ndarray:
+    def together(self, values: np.ndarray, count: int) -> np.ndarray:  # noqa: ARG002
         """What all ranks made of their `share`, in the order of the items."""
         return values
 
@@ -188,7 +188,7 @@ class Several(Ranks):
         return tuple(bool(flag) for flag in up.tolist())
 
     def share(self, count: int) -> np.ndarray:
-        """Consecutive items, the last one repeated where they do not divide: sharded models run on all ranks or none."""
+        """Consecutive items, the last repeated where they do not divide: a sharded model runs on all ranks or none."""
         each = -(-count // self.count)
         return np.minimum(np.arange(self.number * each, (self.number + 1) * each), count - 1)
 
