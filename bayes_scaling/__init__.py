@@ -47,6 +47,7 @@ from bayes_scaling.store import load, save
 from bayes_scaling.studies import batch, effects, mixture, rectified, solvable, transfer
 from bayes_scaling.studies.finetuning_plots import plot_effects, plot_rectified, plot_transfer
 from bayes_scaling.studies.plots import plot_descent, plot_mixture, plot_steps
+from bayes_scaling.summary import summary
 from bayes_scaling.validate.compare import compare
 from bayes_scaling.validate.holdout import holdout, kfold
 from bayes_scaling.validate.sbc import sbc
@@ -107,6 +108,7 @@ __all__ = [
     "save_runs",
     "sbc",
     "solvable",
+    "summary",
     "targets",
     "transfer",
     "update",

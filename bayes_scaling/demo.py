@@ -1,6 +1,6 @@
 """The shipped sweep, all the way from runs to a recommendation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,7 @@ from bayes_scaling.decide.question import FLOPS_PER_UNIT
 from bayes_scaling.decide.recommend import Recommendation
 from bayes_scaling.display import chance, count, fit_view, recommendation_view
 from bayes_scaling.errors import InputError
-from bayes_scaling.intervals import PROB
-from bayes_scaling.summary import summarise
+from bayes_scaling.summary import summary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,9 +76,9 @@ def run_demo(out: Path, *, seed: int, console: "Console") -> xr.DataTree:
     )
     posterior = bs.fit(runs, law="sparse", seed=seed)
     kept = [bs.save(posterior, out / "posterior.nc"), *_pictures(posterior, asked, out)]
-    summary = summarise(posterior)
-    exponents = {name: row for name, row in summary.items() if name.startswith(("b_N[", "b_D[", "c["))}
-    console.print(fit_view(posterior, exponents, PROB))
+    found = summary(posterior)
+    some = {name: row for name, row in found.quantities.items() if name.startswith(("b_N[", "b_D[", "c["))}
+    console.print(fit_view(replace(found, quantities=some)))
 
     for each in asked:
         answer = bs.recommend(

@@ -1,21 +1,22 @@
 """Tables for people, by rich: in the terminal, and as plain text where an object prints itself."""
 
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bayes_scaling.extrapolation import AXES
-from bayes_scaling.notes import Note, read_notes
+from bayes_scaling.notes import Note
+from bayes_scaling.summary import scalars
 
 if TYPE_CHECKING:
     from bayes_scaling.decide.recommend import Answer, Recommendation
+    from bayes_scaling.point_fit import PointFit
+    from bayes_scaling.summary import Summary
 
 __all__ = [
     "chance",
@@ -25,6 +26,7 @@ __all__ = [
     "modality_tables",
     "notes_view",
     "plain",
+    "point_view",
     "prediction_view",
     "recommendation_view",
     "with_interval",
@@ -130,21 +132,41 @@ def grouped_notes(answers: Sequence[Any]) -> Group:
     return notes_view(lines)
 
 
-def fit_view(posterior: xr.DataTree, summary: dict[str, dict[str, float]], prob: float) -> Group:
+def fit_view(summary: "Summary") -> Group:
     """Coefficients with their intervals, the gate, and the notes."""
-    table = Table(title=f"Posterior of law {posterior.attrs['law']!r}, {prob:.0%} intervals", title_justify="left")
+    table = Table(title=f"Posterior of law {summary.law!r}, {summary.prob:.0%} intervals", title_justify="left")
     table.add_column("quantity")
     for heading in ("median", "lower", "upper", "sd"):
         table.add_column(heading, justify="right")
-    for name, row in summary.items():
+    for name, row in summary.quantities.items():
         table.add_row(Text(name), *(f"{row[key]:.4g}" for key in ("median", "lower", "upper", "sd")))
-    found = json.loads(posterior.attrs["diagnostics"])
+    found = summary.diagnostics
     gate = Text.assemble(
         ("passed" if found["ok"] else "failed", "green" if found["ok"] else "bold red"),
         f": R-hat at most {found['max_rhat']:.3f}, effective draws at least {found['min_ess_bulk']:.0f} (bulk) and "
         f"{found['min_ess_tail']:.0f} (tail), {found['divergences']} divergences",
     )
-    return Group(table, Text.assemble("Diagnostics ", gate), notes_view(read_notes(posterior.attrs)))
+    return Group(table, Text.assemble("Diagnostics ", gate), notes_view(summary.notes))
+
+
+def point_view(found: "PointFit") -> Group:
+    """Coefficients, how well they fit and whether the fit converged, and the notes."""
+    on = "log loss" if found.settings["on"] == "log" else "loss"
+    title = f"Point estimate of law {found.law!r}, least {found.settings['objective']} misfit of {on}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("quantity")
+    table.add_column("estimate", justify="right")
+    for name, value in scalars(found.coefficients):
+        table.add_row(Text(name), f"{value.item():.4g}")
+    lines = []
+    for modality in found.scores["modality"].to_numpy().tolist():
+        scores, ended = (each.sel(modality=modality) for each in (found.scores, found.convergence))
+        objective, rmse, worst = (scores[name].item() for name in ("objective", "rmse", "max_relative_error"))
+        lines.append(
+            f"{modality}: objective {objective:.4g}, root mean square error {rmse:.3g}, largest relative error "
+            f"{worst:.2%}; {ended['starts_agreeing'].item():.0f} of {found.settings['starts']} starts agree"
+        )
+    return Group(table, *map(Text, lines), notes_view(found.notes))
 
 
 def prediction_view(rows: list[dict[str, Any]], kind: str, prob: float) -> Table:

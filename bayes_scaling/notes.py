@@ -36,6 +36,12 @@ class Note:
     about: Mapping[str, str] = field(default_factory=dict, hash=False)
     numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
 
+    def _repr_html_(self) -> str:
+        from bayes_scaling.display import notes_view
+        from bayes_scaling.html import html
+
+        return html(notes_view([self]))
+
     def to_dict(self) -> dict[str, Any]:
         """The note as plain JSON: ``about`` and ``numbers`` only where it has them, and only finite numbers."""
         finite = {name: float(value) for name, value in self.numbers.items() if math.isfinite(value)}

@@ -24,6 +24,7 @@ from bayes_scaling.misfit import Misfit, misfit_of
 from bayes_scaling.notes import Note, read_notes, write_notes
 from bayes_scaling.predict import KINDS, check_held, runs_to_predict
 from bayes_scaling.runs import diverged, load_runs
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["PointFit", "point_fit"]
 
@@ -39,9 +40,9 @@ AGREEMENT = 1e-4
 """Objectives that differ by less than this share are the same minimum."""
 
 
-@dataclass(frozen=True)
-class PointFit:
-    """A point estimate, and what to judge it by.
+@dataclass(frozen=True, repr=False)
+class PointFit(Viewed):
+    """A point estimate, and what to judge it by; prints as a table.
 
     Attributes
     ----------
@@ -76,6 +77,11 @@ class PointFit:
     def objective(self) -> xr.DataArray:
         """Mean over runs of the objective at the optimum, over ``modality``; times the runs it is the usual sum."""
         return self.scores["objective"]
+
+    def _view(self) -> Any:
+        from bayes_scaling.display import point_view
+
+        return point_view(self)
 
     def evaluate(self, coefficients: xr.Dataset | Mapping[str, Any]) -> xr.Dataset:
         """The scores of other coefficients on the runs fitted, under the same objective.

@@ -4,9 +4,8 @@ from helpers import hand_built, one_modality, random_coefficients
 from rich.text import Text
 
 import bayes_scaling as bs
-from bayes_scaling.display import count, fit_view, notes_view, plain, prediction_view, recommendation_view
+from bayes_scaling.display import count, notes_view, plain, prediction_view, recommendation_view
 from bayes_scaling.notes import Note, read_notes
-from bayes_scaling.summary import summarise
 
 SIZE = 1.6e7
 HOSTILE = "a[bold]b[/bold] [/] :smile: <i>&"
@@ -82,8 +81,8 @@ def test_hostile_names_survive():
 
 
 def test_fit_shows_coefficients_gate_and_notes(simulated):
-    summary = summarise(simulated, 0.8)
-    text = plain(fit_view(simulated, summary, 0.8))
+    found = bs.summary(simulated, 0.8)
+    summary, text = found.quantities, str(found)
     assert "80%" in text
     assert "passed" in text
     for label in ("b_N[language]", "b_S[language, unstructured]", "c[vision]"):
@@ -99,7 +98,7 @@ def test_a_failed_gate_is_shown(single):
     broken = single.copy(deep=True)
     found = '{"max_rhat": 1.2, "min_ess_bulk": 30.0, "min_ess_tail": 20.0, "divergences": 7, "ok": false}'
     broken.attrs["diagnostics"] = found
-    text = flowing(plain(fit_view(broken, {}, 0.89)))
+    text = flowing(str(bs.summary(broken)))
     assert "failed" in text
     assert "7 divergences" in text
     assert "1.200" in text

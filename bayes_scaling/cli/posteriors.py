@@ -34,7 +34,6 @@ from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import read_notes
 from bayes_scaling.predict import runs_to_predict
 from bayes_scaling.structures import check_structure
-from bayes_scaling.summary import summarise
 from bayes_scaling.values import as_number
 
 _IMPORTED = time.perf_counter()
@@ -219,22 +218,11 @@ def _report_fit(posterior: xr.DataTree, out: Path | None, prob: float, as_json: 
 
     if out is not None:
         bs.save(posterior, out)
-    summary = summarise(posterior, prob)
+    found = bs.summary(posterior, prob)
     if as_json:
-        found = json.loads(posterior.attrs["diagnostics"])
-        print_json(
-            {
-                "law": posterior.attrs["law"],
-                "n_runs": posterior["constant_data"].sizes["run"],
-                "prob": prob,
-                "summary": summary,
-                "diagnostics": found,
-                "notes": [note.to_dict() for note in read_notes(posterior.attrs)],
-                "seconds": _seconds(posterior),
-            }
-        )
+        print_json(found.to_dict() | {"seconds": _seconds(posterior)})
     else:
-        Console().print(fit_view(posterior, summary, prob))
+        Console().print(fit_view(found))
         print(f"Posterior written to {out}" if out else "Not saved; --out posterior.nc keeps the posterior.")
     return trust(posterior)
 

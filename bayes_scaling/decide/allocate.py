@@ -26,6 +26,7 @@ from bayes_scaling.groups import names_of, unseen_notes
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import Note, read_notes
 from bayes_scaling.structures import check_structure
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["Allocation", "Allocations", "allocate", "check_sizes", "log_sizes"]
 
@@ -96,8 +97,8 @@ class Allocation:
         return kept | {"notes": [note.to_dict() for note in self.notes]}
 
 
-@dataclass(frozen=True)
-class Allocations:
+@dataclass(frozen=True, repr=False)
+class Allocations(Viewed):
     """Allocations, one for each modality and structure asked for; prints as a table.
 
     Attributes
@@ -114,13 +115,10 @@ class Allocations:
         """All of them as plain JSON."""
         return {"prob": self.prob, "answers": [answer.to_dict() for answer in self.answers]}
 
-    def __str__(self) -> str:
+    def _view(self) -> Any:
         from bayes_scaling.decide.planning_view import allocation_view
-        from bayes_scaling.display import plain
 
-        return plain(allocation_view(self))
-
-    __repr__ = __str__
+        return allocation_view(self)
 
 
 def allocate(

@@ -19,6 +19,7 @@ from bayes_scaling.groups import names_of, unseen_notes
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import Note, read_notes
 from bayes_scaling.structures import check_structure
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["Reach", "Reached", "reach"]
 
@@ -66,8 +67,8 @@ class Reached:
         return vars(self) | {"notes": [note.to_dict() for note in self.notes]}
 
 
-@dataclass(frozen=True)
-class Reach:
+@dataclass(frozen=True, repr=False)
+class Reach(Viewed):
     """Answers, one for each structure asked for; prints as a table.
 
     Attributes
@@ -84,13 +85,10 @@ class Reach:
         """All of them as plain JSON."""
         return {"prob": self.prob, "answers": [answer.to_dict() for answer in self.answers]}
 
-    def __str__(self) -> str:
+    def _view(self) -> Any:
         from bayes_scaling.decide.planning_view import reach_view
-        from bayes_scaling.display import plain
 
-        return plain(reach_view(self))
-
-    __repr__ = __str__
+        return reach_view(self)
 
 
 def reach(

@@ -26,6 +26,7 @@ from bayes_scaling.groups import names_of, unseen_notes
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import Note, read_notes
 from bayes_scaling.structures import check_structure
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["Answer", "Recommendation", "recommend"]
 
@@ -90,8 +91,8 @@ class Answer:
         return vars(self) | {"notes": [note.to_dict() for note in self.notes]}
 
 
-@dataclass(frozen=True)
-class Recommendation:
+@dataclass(frozen=True, repr=False)
+class Recommendation(Viewed):
     """Answers, one for each modality and structure asked for; prints as a table.
 
     Attributes
@@ -115,12 +116,10 @@ class Recommendation:
         answers = [answer.to_dict() for answer in self.answers]
         return {"prob": self.prob, "answers": answers, "comparisons": self.comparisons}
 
-    def __str__(self) -> str:
-        from bayes_scaling.display import plain, recommendation_view
+    def _view(self) -> Any:
+        from bayes_scaling.display import recommendation_view
 
-        return plain(recommendation_view(self))
-
-    __repr__ = __str__
+        return recommendation_view(self)
 
 
 def recommend(

@@ -9,6 +9,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note
 from bayes_scaling.validate.paired import Difference, paired
 from bayes_scaling.validate.result import Holdout, finite
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["DEFAULT", "FOLDS", "LOO", "SCALE", "Comparison", "Loo"]
 
@@ -40,8 +41,8 @@ class Loo:
     high_k: float
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Viewed):
     """Laws side by side; prints as a table.
 
     Attributes
@@ -172,10 +173,7 @@ class Comparison:
             row[SCALE]["chance_of_lead"] = self.chance(self.best, law)
         return row | {LOO: vars(self.loo[law])}
 
-    def __str__(self) -> str:
-        from bayes_scaling.display import plain
+    def _view(self) -> Any:
         from bayes_scaling.validate.view import comparison_view
 
-        return plain(comparison_view(self))
-
-    __repr__ = __str__
+        return comparison_view(self)

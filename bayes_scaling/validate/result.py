@@ -9,6 +9,7 @@ import xarray as xr
 from bayes_scaling.errors import InputError
 from bayes_scaling.notes import Note
 from bayes_scaling.validate.scores import bias, coverage, interval_score, width
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["EVERY", "Holdout", "Score", "farthest", "finite", "scores_of"]
 
@@ -53,8 +54,8 @@ class Score:
     bias: float
 
 
-@dataclass(frozen=True)
-class Holdout:
+@dataclass(frozen=True, repr=False)
+class Holdout(Viewed):
     """Scores of predictions of runs that were held out; prints as a table.
 
     Attributes
@@ -117,13 +118,10 @@ class Holdout:
             "notes": [note.to_dict() for note in self.notes],
         }
 
-    def __str__(self) -> str:
-        from bayes_scaling.display import plain
+    def _view(self) -> Any:
         from bayes_scaling.validate.view import holdout_view
 
-        return plain(holdout_view(self))
-
-    __repr__ = __str__
+        return holdout_view(self)
 
 
 def scores_of(predictions: xr.Dataset, prob: float) -> list[Score]:

@@ -19,6 +19,7 @@ from bayes_scaling.runs import diverged, load_runs
 from bayes_scaling.threads import one_blas_thread
 from bayes_scaling.validate.bands import band, deviation, p_value
 from bayes_scaling.validate.simulations import Kind, Of, Problem, Result, simulated
+from bayes_scaling.viewed import Viewed
 
 __all__ = ["FAMILY_ERROR", "SBC", "Uniformity", "sbc"]
 
@@ -49,8 +50,8 @@ class Uniformity:
     inside: bool
 
 
-@dataclass(frozen=True)
-class SBC:
+@dataclass(frozen=True, repr=False)
+class SBC(Viewed):
     """Ranks of truths in the posteriors of runs simulated from them; prints as a table.
 
     Attributes
@@ -100,13 +101,10 @@ class SBC:
             "quantities": [vars(each) for each in self.quantities],
         }
 
-    def __str__(self) -> str:
-        from bayes_scaling.display import plain
+    def _view(self) -> Any:
         from bayes_scaling.validate.view import sbc_view
 
-        return plain(sbc_view(self))
-
-    __repr__ = __str__
+        return sbc_view(self)
 
 
 def sbc(

@@ -21,6 +21,7 @@ from bayes_scaling.extrapolation import AXES, extrapolation
 from bayes_scaling.intervals import PROB, check_prob, interval
 from bayes_scaling.notes import Note, read_notes
 from bayes_scaling.predict import expected_loss, predict
+from bayes_scaling.viewed import Viewed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +34,8 @@ MOST_DRAWS = 1000
 PREDICTED = ("predicted_loss", "predicted_lower", "predicted_upper")
 
 
-@dataclass(frozen=True)
-class NextRuns:
+@dataclass(frozen=True, repr=False)
+class NextRuns(Viewed):
     """Runs to train next, best first; prints as a table.
 
     Attributes
@@ -97,13 +98,10 @@ class NextRuns:
             "notes": [note.to_dict() for note in self.notes],
         }
 
-    def __str__(self) -> str:
+    def _view(self) -> Any:
         from bayes_scaling.decide.next.view import next_runs_view
-        from bayes_scaling.display import plain
 
-        return plain(next_runs_view(self))
-
-    __repr__ = __str__
+        return next_runs_view(self)
 
 
 def next_runs(
