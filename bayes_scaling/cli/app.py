@@ -1,8 +1,10 @@
 """What all commands share: the application, options that mean the same everywhere, and how results leave."""
 
 import functools
+import inspect
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -14,6 +16,7 @@ import typer
 import xarray as xr
 
 import bayes_scaling as bs
+from bayes_scaling.cli.completion import described, tables
 from bayes_scaling.diagnostics import gate_notes
 from bayes_scaling.errors import InputError
 from bayes_scaling.record_files import is_address
@@ -34,17 +37,39 @@ __all__ = [
     "print_json",
     "renames",
     "say",
+    "suggest",
     "trust",
     "writable",
 ]
 
+PROGRAM = "bayes-scaling"
 NOT_TRUSTED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
 
+PANELS = {
+    "Fit and ask": ("demo", "fit", "update", "predict", "recommend", "report"),
+    "Plan": ("allocate", "reach", "budget", "map", "next"),
+    "Check": ("holdout", "compare"),
+    "Training runs": ("train", "sweep", "runs", "import", "datasets"),
+    "Other tables": (),
+}
+"""Commands as help lists them, in the order of use; those not named here come last."""
+
+
+class Group(typer.core.TyperGroup):
+    """Commands in the order of `PANELS`, whichever module was imported first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        order = [name for names in PANELS.values() for name in names]
+        return sorted(super().list_commands(ctx), key=lambda n: order.index(n) if n in order else len(order))
+
+
 app = typer.Typer(
-    name="bayes-scaling",
+    name=PROGRAM,
+    cls=Group,
     epilog="Start with: bayes-scaling demo",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -55,6 +80,7 @@ Runs = Annotated[
     str,
     typer.Argument(
         metavar="RUNS",
+        autocompletion=tables,
         help="A table (CSV, Parquet, JSON lines, NetCDF, Zarr), a folder of run records, or a data set's name.",
     ),
 ]
@@ -88,7 +114,7 @@ def options(
 def main() -> None:
     """Run the command line; the exit status is 0 done, 1 done but not to be trusted, 2 wrong input, 130 interrupted."""
     try:
-        app()
+        app(prog_name=PROGRAM)
     except InputError as error:
         say(f"bayes-scaling: {error}")
         sys.exit(WRONG_INPUT)
@@ -107,10 +133,19 @@ def command(example: str, name: str | None = None) -> Callable[[Callable[..., in
                 status = INTERRUPTED
             raise typer.Exit(status)
 
-        app.command(name, epilog=f"Example: {example}")(call)
+        described(call)
+        called = name or run.__name__
+        *_, last = PANELS
+        panel = next((title for title, names in PANELS.items() if called in names), last)
+        app.command(name, epilog=f"Example: {example}", help=_paragraphs(run), rich_help_panel=panel)(call)
         return run
 
     return register
+
+
+def _paragraphs(run: Callable[..., int]) -> str:
+    """A docstring whose paragraphs are lines, for the terminal to wrap."""
+    return "\n\n".join(" ".join(each.split()) for each in inspect.cleandoc(run.__doc__ or "").split("\n\n"))
 
 
 def load_table(source: str, column: list[str] | None) -> xr.Dataset:
@@ -163,6 +198,11 @@ def trust(posterior: xr.DataTree) -> int:
 def say(message: Any) -> None:
     """Tell a person, leaving stdout to results."""
     print(message, file=sys.stderr, flush=True)
+
+
+def suggest(why: str, *words: Any) -> None:
+    """Tell a person what may come next: the words of a command."""
+    say(f"{why}: {shlex.join([PROGRAM, *map(str, words)])}")
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import bayes_scaling as bs
-from bayes_scaling.cli.app import Json, Rename, command, print_json, renames, say, writable
+from bayes_scaling.cli.app import Json, Rename, command, print_json, renames, say, suggest, writable
 from bayes_scaling.errors import InputError
 from bayes_scaling.notes import read_notes
 from bayes_scaling.tables import ENDINGS
@@ -68,6 +68,7 @@ def import_runs(
     for note in notes:
         say(f"{note.severity}: {note.message}")
     say(f"{runs.sizes['run']} runs written to {out}")
+    suggest("Fit them", "fit", out, "--out", "posterior.nc")
     if json_:
         about = {"kind": kind, "source": source, "loss_rule": loss_rule, "out": str(out), "runs": runs.sizes["run"]}
         print_json(about | {"notes": [note.to_dict() for note in notes]})

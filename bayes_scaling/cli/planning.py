@@ -17,6 +17,7 @@ from bayes_scaling.cli.app import (
     print_json,
     renames,
     say,
+    suggest,
     trust,
     writable,
 )
@@ -42,6 +43,9 @@ Sizes = Annotated[
     tuple[float, float] | None,
     typer.Option(metavar="LOW HIGH", help="Fewest and most non-zero parameters to look at."),
 ]
+
+STORE = "runs/next"
+"""Where suggestions put runs that are to be trained."""
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -126,6 +130,8 @@ def next(  # noqa: A001 - the command's name
         Console().print(next_runs_view(found))
     if out is not None and found.runs.sizes["run"]:
         say(f"{found.runs.sizes['run']} runs written to {bs.save_runs(found.runs, out)}")
+        suggest("Train them", "sweep", out, "--store", STORE)
+        suggest("Then fit again", "update", posterior, STORE, "--out", posterior)
     elif out is not None:
         say(f"nothing written to {out}: there are no runs to train")
     return trust(tree)

@@ -22,12 +22,14 @@ from bayes_scaling.cli.app import (
     load_table,
     print_json,
     renames,
+    suggest,
     trust,
     writable,
 )
 from bayes_scaling.decide.costs import Cost, Hardware, Pretrained
 from bayes_scaling.decide.costs.hardware import read_speedups
 from bayes_scaling.decide.optimum import cost_of
+from bayes_scaling.decide.question import FLOPS_PER_UNIT
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import extrapolation
 from bayes_scaling.intervals import PROB, check_prob, interval
@@ -223,8 +225,22 @@ def _report_fit(posterior: xr.DataTree, out: Path | None, prob: float, as_json: 
         print_json(found.to_dict() | {"seconds": _seconds(posterior)})
     else:
         Console().print(fit_view(found))
-        print(f"Posterior written to {out}" if out else "Not saved; --out posterior.nc keeps the posterior.")
+        if out is None:
+            print("Not saved; --out posterior.nc keeps the posterior.")
+        else:
+            print(f"Posterior written to {out}")
+            if found.diagnostics["ok"]:
+                _suggest_questions(posterior, out)
     return trust(posterior)
+
+
+def _suggest_questions(posterior: xr.DataTree, out: Path) -> None:
+    """What to ask of a posterior, at the largest size that was trained."""
+    runs = posterior["runs"].to_dataset()
+    size = float(runs["nonzero_params"].max())
+    budget = 10 * FLOPS_PER_UNIT * float((runs["nonzero_params"] * runs["data_seen"]).max())
+    suggest("What to train", "recommend", out, "--nonzero-params", f"{size:.3g}", "--train-flops", f"{budget:.2g}")
+    suggest("A page for a colleague", "report", out, "--out", out.with_suffix(".html"))
 
 
 def _seconds(posterior: xr.DataTree) -> dict[str, float]:

@@ -43,5 +43,5 @@ def report(
         margin=margin,
         prob=prob,
     )
-    print(f"Report written to {written}")
+    print(f"Report written to {written}: open it in a browser, or send it; it needs no network.")
     return trust(tree)

@@ -8,7 +8,18 @@ import typer
 from rich.console import Console
 
 import bayes_scaling as bs
-from bayes_scaling.cli.app import NOT_TRUSTED, Json, Rename, Runs, command, load_table, print_json, say, writable
+from bayes_scaling.cli.app import (
+    NOT_TRUSTED,
+    Json,
+    Rename,
+    Runs,
+    command,
+    load_table,
+    print_json,
+    say,
+    suggest,
+    writable,
+)
 from bayes_scaling.cli.sweep_teller import SweepTeller
 from bayes_scaling.cli.training import knobs_of, runners_module
 from bayes_scaling.errors import InputError
@@ -23,8 +34,9 @@ def sweep(
     plan: Annotated[
         str,
         typer.Argument(
+            metavar="PLAN",
             help="A plan file (TOML or JSON), a table of runs such as `next --out` writes, or the name of a plan that "
-            "ships."
+            "ships.",
         ),
     ],
     store: Annotated[str, typer.Option(help="Store of run records: a folder, or an address such as s3://bucket/runs.")],
@@ -160,6 +172,10 @@ def _report(summary: Any, store: str, json_: bool) -> int:
     say(f"{', '.join(parts)} in {_duration(summary.seconds)}; records in {store}")
     if summary.interrupted:
         say("interrupted; start the same again to go on")
+    elif summary.failed:
+        suggest("Which failed, and why", "runs", store, "--state", "failed")
+    else:
+        suggest("Fit them", "fit", store, "--out", "posterior.nc")
     if json_:
         from dataclasses import asdict
 

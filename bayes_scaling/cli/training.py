@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import bayes_scaling as bs
-from bayes_scaling.cli.app import NOT_TRUSTED, Json, Seed, command, print_json, say
+from bayes_scaling.cli.app import NOT_TRUSTED, Json, Seed, command, print_json, say, suggest
 from bayes_scaling.errors import InputError
 
 OPTIONS = (
@@ -161,6 +161,7 @@ def _tell(record: dict[str, Any], config: Any, store: str, json_: bool) -> None:
             f"{record['status']}: run {run['run_id']}, held-out loss: {loss}, "
             f"{run['nonzero_params']} non-zero parameters; record in {store}"
         )
+        suggest("All runs of the store", "runs", store)
 
 
 def runners_module(module: str) -> Any:

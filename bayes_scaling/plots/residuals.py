@@ -87,9 +87,7 @@ def plot_residuals(
                 log_ticks(ax.xaxis, "count")
         inside = int(((off >= low) & (off <= high)).sum())
         row[0].set_ylabel(f"{text(name)}\nmeasured loss off the law (%)")
-        row[-1].annotate(
-            f"{inside} of {off.size} inside", (0.98, 0.02), xycoords="axes fraction", ha="right", fontsize="small"
-        )
+        row[0].set_title(f"{inside} of {off.size} inside", loc="left", fontsize="small")
         row[0].legend(frameon=False, fontsize="small")
     key(figure, band=f"{percent(prob)} of new runs, if the law is true", more=[_mean_handle()])
     warn(figure, notes)

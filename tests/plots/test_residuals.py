@@ -28,7 +28,7 @@ def test_residuals_are_measured_over_expected_losses(simulated):
             at = [off[mine][wanted[:, 0] == level].mean() for level in levels]
             np.testing.assert_allclose(means.get_ydata(), at, rtol=1e-6)
         inside = ((off[mine] >= low) & (off[mine] <= high)).sum()
-        assert [text.get_text() for text in row[-1].texts] == [f"{inside} of {mine.sum()} inside"]
+        assert row[0].get_title("left") == f"{inside} of {mine.sum()} inside"
         assert modality in row[0].get_ylabel()
     assert "80% of new runs" in words(figure)
     assert "tokens" in figure.axes[1].get_xlabel()
