@@ -26,6 +26,7 @@ def test_a_table_of_steps_becomes_a_table_of_runs(command, write):
     assert done.out == ""
     assert "warning: 1 of 2 runs of steps.csv left out, without 'val/loss': b." in done.err
     assert "1 runs written to sweep.csv" in done.err
+    assert "Fit them: bayes-scaling fit sweep.csv --out posterior.nc" in done.err
     runs = bs.load_runs("sweep.csv")
     assert (runs["loss"].item(), runs["modality"].item(), runs["loss_rule"].item()) == (
         3.0,

@@ -59,6 +59,7 @@ def test_the_table_and_the_file(command, saved, planned, tmp_path):
     assert done.status == 0
     assert "Which runs to train next" in done.out
     assert "2 runs written to next.csv" in done.err
+    assert "Train them: bayes-scaling sweep next.csv --store runs/next" in done.err
     runs = bs.load_runs(tmp_path / "next.csv", need_loss=False)
     np.testing.assert_array_equal(runs["rank"], [1, 2])
     assert float(runs["train_flops"].sum()) <= 1e18

@@ -24,7 +24,10 @@ __all__ = ["Chains", "Draws", "Out", "Source", "report_study", "rows_of"]
 
 Source = Annotated[
     str,
-    typer.Argument(metavar="TABLE", help="CSV, Parquet, JSON lines, NetCDF or Zarr; columns as the docs list them."),
+    typer.Argument(
+        metavar="TABLE",
+        help="CSV, Parquet, JSON lines, NetCDF or Zarr; docs/batch.md and docs/mixture.md list columns.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Where to write the posterior (NetCDF).")]
 Draws = Annotated[int, typer.Option(help="Draws kept per chain.")]
