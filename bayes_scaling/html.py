@@ -25,7 +25,7 @@ _CLASSES = {"yellow": "bs-warning", "red": "bs-error", "green": "bs-good"}
 _STYLE = """
 .bs-view{font-size:.92em;line-height:1.45;overflow-x:auto;max-width:70em}
 .bs-view p{margin:.45em 0}
-.bs-view table{border-collapse:collapse;margin:.6em 0;color:inherit;font-variant-numeric:tabular-nums}
+.bs-view table{font-size:inherit;border-collapse:collapse;margin:.6em 0;color:inherit;font-variant-numeric:tabular-nums}
 .bs-view caption{caption-side:top;text-align:left;font-weight:600;padding:.2em 0;color:inherit}
 .bs-view caption.bs-below{caption-side:bottom;font-weight:400}
 .bs-view th,.bs-view td{padding:.22em .8em;text-align:left;vertical-align:top;background:none;color:inherit}

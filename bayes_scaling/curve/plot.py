@@ -10,6 +10,8 @@ from bayes_scaling.curve.predict import predict
 from bayes_scaling.curve.table import points_of
 from bayes_scaling.errors import InputError
 from bayes_scaling.intervals import PROB
+from bayes_scaling.plots.axes import log_ticks
+from bayes_scaling.plots.style import text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,19 +80,24 @@ def plot(
     found = predict(posterior, ahead, prob=prob)
     for axis in axes.flat[len(names) :]:
         axis.remove()
+    label = f"forecast of new points, {prob:.0%} interval"
     for axis, name in zip(axes.flat, names, strict=False):
         seen = np.exp(posterior["observed_data"]["log_loss"].sel(curve=name))
         band, x = found.sel(curve=name), ahead.sel(curve=name)
-        axis.fill_between(x, band["lower"], band["upper"], color=FORECAST, alpha=0.25, lw=0)
-        axis.plot(x, band["median"], color=FORECAST)
-        axis.plot(np.exp(log_x.sel(curve=name)), seen, "o", ms=2.5, color=SEEN)
+        axis.fill_between(x, band["lower"], band["upper"], color=FORECAST, alpha=0.25, lw=0, label=label)
+        axis.plot(np.exp(log_x.sel(curve=name)), seen, "o", ms=2.5, color=SEEN, label="fitted")
         if name in measured:
-            axis.plot(*measured[name], ".", ms=2, color=LATER, alpha=0.7)
+            axis.plot(*measured[name], "D", ms=2, mew=0, color=LATER, alpha=0.6, label="measured later")
+        axis.plot(x, band["median"], color=FORECAST, lw=1.6)
         axis.set(xscale="log", yscale="log")
-        axis.set_title(name.replace("$", r"\$"), fontsize="small")
+        log_ticks(axis.xaxis, "count")
+        log_ticks(axis.yaxis, "number")
+        axis.set_title(text(name), fontsize="small")
         axis.tick_params(labelsize="x-small", which="both")
     figure.supxlabel("x", fontsize="small")
     figure.supylabel("loss", fontsize="small")
-    ends = " and what came later (orange)" if measured else ""
-    figure.suptitle(f"Curves, forecasts with {prob:.0%} intervals of new points (blue){ends}", fontsize="medium")
+    handles = {
+        mark.get_label(): mark for axis in axes.flat[: len(names)] for mark in axis.get_legend_handles_labels()[0]
+    }
+    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=3, frameon=False, fontsize="small")
     return figure

@@ -101,7 +101,7 @@ def law(posterior: xr.DataTree) -> dict[str, Any]:
     return {
         "name": known.name,
         "formula": " ".join(formula.split()),
-        "about": " ".join(about.split()),
+        "about": " ".join(about.replace("`", "").split()),
         "reference": known.reference,
         "parts": {name: f"{share:.0%}" for name, share in known.parts.items()},
     }

@@ -82,6 +82,8 @@ def test_a_panel_a_curve(posterior, simulated):
     figure = bs.curve.plot(posterior, later=simulated[1])
     assert [axis.get_title() for axis in figure.axes] == ["run 0", "run 1"]
     assert len(figure.axes[0].lines) == 3
+    key = [words.get_text() for words in figure.legends[0].get_texts()]
+    assert sorted(key) == ["fitted", "forecast of new points, 89% interval", "measured later"]
     plt.close(figure)
     with pytest.raises(bs.InputError, match="times is 1"):
         bs.curve.plot(posterior, times=1)
