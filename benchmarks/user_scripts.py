@@ -1,12 +1,13 @@
-"""What a user of each tool writes, run on the same data: lines, seconds, and the largest models held out.
+"""What a user of each tool writes, run on the same data: lines, processor time, and the largest models held out.
 
     python benchmarks/user_scripts.py --data FOLDER --store FOLDER [--tools a,b] [--limit 600]
 
 ``user_scripts/`` has a whole script for each tool: it reads a CSV of finished runs and one of planned ones, fits, and
-prints median and 89 % interval of each planned run's loss. Seconds are of the whole process; run this twice, and the
-second time has warm caches. ``frantar2023`` (160 T5 and ViT runs of
-arXiv:2309.08520) is for tools that know sparsity, ``chinchilla2022`` (240 dense runs) for those that know L(N, D). The
-largest non-zero parameters of each modality are held out. Needs the packages of the dependency group ``bench``.
+prints median and 89 % interval of each planned run's loss. Processor seconds are of the whole process and what it
+started, which other work on the machine hardly changes; run this twice for warm caches. ``frantar2023`` (160 T5 and ViT
+runs of arXiv:2309.08520) is for tools that know sparsity, ``chinchilla2022`` (240 dense runs) for those that know
+L(N, D). The largest non-zero parameters of each modality are held out. Needs the packages of the dependency group
+``bench``.
 """
 
 import argparse
@@ -14,9 +15,9 @@ import ast
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def lines(script: Path) -> int:
 
 
 def run(script: Path, files: list[Path], limit: float) -> tuple[pd.DataFrame | None, float | str]:
-    """The intervals that a script printed and its seconds, or how it ended without."""
-    began = time.perf_counter()
+    """The intervals that a script printed and its processor seconds, or how it ended without."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         done = subprocess.run(
             [sys.executable, str(script), *map(str, files)], capture_output=True, text=True, timeout=limit, check=False
@@ -56,7 +57,9 @@ def run(script: Path, files: list[Path], limit: float) -> tuple[pd.DataFrame | N
     if done.returncode:
         return None, (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     found = pd.read_csv(io.StringIO(done.stdout), index_col=0)
-    return found.set_axis(["lower", "median", "upper"], axis=1), time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return found.set_axis(["lower", "median", "upper"], axis=1), spent
 
 
 def scored(found: pd.DataFrame, held: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -89,7 +92,7 @@ def main() -> None:
         held_out, parts = written(table, name, arguments.store / "runs")
         files[name] = parts["held_out"]
         print(f"{name}: {held_out} held out", file=sys.stderr)
-    head = "lines of code", "seconds", "error, %", "inside 89 %", "width, %"
+    head = "lines of code", "processor seconds", "error, %", "inside 89 %", "width, %"
     print("| data, held out | tool | " + " | ".join(head) + " |\n|---|---|" + "---|" * len(head))
     for data, paths in files.items():
         for tool in arguments.tools.split(","):
