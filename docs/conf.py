@@ -25,7 +25,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
-    "arxiv_links",
+    "links",
     "known_names",
     "not_executed",
     "pages_to_come",
@@ -89,4 +89,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "laws": [], "comparison": []}  # sections of one page
+html_context = {"default_mode": "auto"}

@@ -1,4 +1,4 @@
-"""Every `arXiv:2309.08520` in a page or a docstring becomes a link."""
+"""Links as a site has them: `arXiv:2309.08520` becomes one, and one that reads `model.md` gets the page's title."""
 
 import re
 from typing import Any
@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 IDENTIFIER = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+FILE = re.compile(r"([\w-]+)\.md")
 LEFT_ALONE = (nodes.reference, nodes.literal, nodes.literal_block, nodes.raw, nodes.title)
 
 
@@ -29,6 +30,19 @@ class ArxivLinks(SphinxPostTransform):
             text.parent.replace(text, [*parts, nodes.Text(text[end:])])
 
 
+class Titles(SphinxPostTransform):
+    """Puts titles in place of file names, which are what a git host's reader goes by."""
+
+    default_priority = 901
+
+    def run(self, **kwargs: Any) -> None:  # noqa: ARG002
+        """Replace the text of references to pages."""
+        for link in self.document.findall(nodes.reference):
+            named = FILE.fullmatch(link.astext())
+            if named and (title := self.env.titles.get(named[1])) is not None:
+                link.children = [nodes.inline("", title.astext())]
+
+
 def _inside(text: nodes.Text) -> bool:
     parent = text.parent
     while parent is not None:
@@ -45,4 +59,5 @@ def _link(found: re.Match[str]) -> nodes.reference:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_post_transform(ArxivLinks)
+    app.add_post_transform(Titles)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
