@@ -5,12 +5,14 @@ where they cannot be had, its code is shown without being executed.
 """
 
 import hashlib
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
+os.environ.setdefault("BAYES_SCALING_DATA", str(ROOT.parent / "shared" / "data"))  # where the tests look, too
 
 import bayes_scaling as bs  # noqa: E402
 
