@@ -37,7 +37,7 @@ templates_path = ["_templates"]
 # Pages. They are read on a git host too, so nothing but plain Markdown stands in them, toctrees apart.
 myst_heading_anchors = 4
 highlight_language = "text"
-default_role = "autolink"
+default_role = "py:obj"
 nitpicky = True
 
 # The API. Types stand in the docstrings, with shapes and units.

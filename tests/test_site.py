@@ -1,0 +1,121 @@
+"""What the documentation site adds to Sphinx: links, warnings for names that are gone, and pages that are not there."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("myst_nb", reason="the site needs Sphinx and MyST-NB: install bayes-scaling[docs]")
+
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+OURS = sorted(path.stem for path in (DOCS / "_ext").glob("*.py"))
+NOTEBOOK = """---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# Data
+
+Text.
+
+```{code-cell} ipython3
+print(1 / 0)
+```
+"""
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Builds pages of Markdown; returns the main content of each, and the warnings."""
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+
+    def built(pages, **settings):
+        for name, text in pages.items():
+            (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
+        warnings = io.StringIO()
+        settings |= {
+            "extensions": ["myst_nb", "sphinx.ext.autosummary", *OURS],
+            "html_theme": "basic",
+            "default_role": "py:obj",
+            "nitpicky": True,
+        }
+        with patch_docutils(tmp_path), docutils_namespace():
+            out = tmp_path / "out"
+            app = Sphinx(tmp_path, None, out, out / "trees", "html", settings, status=None, warning=warnings)
+            app.build()
+        pages = {name: (out / f"{name}.html").read_text(encoding="utf-8") for name in pages}
+        main = {
+            name: re.search(r'<div class="body".*?<div class="clearer">', page, re.DOTALL)
+            for name, page in pages.items()
+        }
+        return {name: found[0] for name, found in main.items() if found}, warnings.getvalue()
+
+    return built
+
+
+def toctree(*names):
+    return "```{toctree}\n:hidden:\n\n" + "".join(f"{name}\n" for name in names) + "```\n"
+
+
+def test_identifiers_become_links_where_they_are_text(build):
+    pages, warnings = build({"index": "# Start\n\nHoffmann et al., arXiv:2203.15556, and `arXiv:2309.08520`.\n"})
+    assert not warnings
+    assert re.findall(r'href="(https://arxiv[^"]*)"[^>]*>([^<]*)<', pages["index"]) == [
+        ("https://arxiv.org/abs/2203.15556", "arXiv:2203.15556")
+    ]
+
+
+def test_a_link_that_reads_as_a_file_gets_the_title_of_its_page(build):
+    pages, warnings = build(
+        {
+            "index": f"# Start\n\nSee [costs.md](costs.md), or [here](costs.md).\n\n{toctree('costs')}",
+            "costs": "# Cost models\n\nText.\n",
+        }
+    )
+    assert not warnings
+    assert "costs.md" not in re.sub(r"<[^>]*>", "", pages["index"])
+    assert "Cost models" in pages["index"]
+    assert ">here<" in pages["index"]
+
+
+def test_a_toctree_may_name_a_page_to_come_but_no_page_may_be_left_out(build):
+    _, warnings = build(
+        {"index": f"# Start\n\n{toctree('costs', 'to_come')}", "costs": "# Costs\n", "lost": "# Lost\n"}
+    )
+    (warning,) = warnings.splitlines()
+    assert "lost.md: WARNING: document isn't included in any toctree" in warning
+
+
+@pytest.mark.parametrize("target", ["gone.md", "costs.md#gone", "#gone", "../gone.py"])
+def test_a_link_to_nowhere_is_a_warning(build, target):
+    _, warnings = build(
+        {"index": f"# Start\n\nSee [this]({target}).\n\n{toctree('costs')}", "costs": "# Costs\n"},
+        myst_heading_anchors=2,
+    )
+    assert "myst.xref_missing" in warnings
+
+
+def test_a_name_that_is_gone_is_a_warning_and_an_argument_is_not(build):
+    text = "# Start\n\n```{eval-rst}\nSee `bayes_scaling.fit`, `prob`, and `bayes_scaling.gone`.\n```\n"
+    _, warnings = build({"index": text})
+    (warning,) = warnings.splitlines()
+    assert "reference target not found: bayes_scaling.gone" in warning
+
+
+def test_a_tutorial_whose_data_are_not_at_hand_says_so_and_is_not_executed(build):
+    pages, warnings = build(
+        {"index": f"# Start\n\n{toctree('data')}", "data": NOTEBOOK}, nb_execution_excludepatterns=["data*"]
+    )
+    assert not warnings
+    assert pages["data"].index("Data") < pages["data"].index("was not executed") < pages["data"].index("Text.")
+    assert "ZeroDivisionError" not in pages["data"]
