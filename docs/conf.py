@@ -30,7 +30,7 @@ extensions = [
     "links",
     "known_names",
     "not_executed",
-    "pages_to_come",
+    "toctrees",
 ]
 templates_path = ["_templates"]
 
