@@ -41,7 +41,7 @@ _COLUMNS = 3
 def plain(view: RenderableType) -> str:
     """What a view looks like as text."""
     out = io.StringIO()
-    Console(file=out, width=_PLAIN_WIDTH, color_system=None).print(view)
+    Console(file=out, width=_PLAIN_WIDTH, color_system=None, force_jupyter=False).print(view)
     return out.getvalue().rstrip()
 
 

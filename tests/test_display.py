@@ -24,6 +24,11 @@ def test_counts_for_people(value, text):
     assert count(value) == text
 
 
+def test_text_is_text_in_a_notebook_too(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert plain(Text("train at sparsity 0.35")) == "train at sparsity 0.35"
+
+
 @pytest.mark.parametrize("value", [999, 999.9, 999_999, 1e6, 999_999_999, 9.99e14, 1e15, 4e21, 0])
 def test_counts_read_back_as_what_they_were(value):
     text = count(value)
