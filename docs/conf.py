@@ -74,6 +74,7 @@ nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress, and what libraries say of the notebook that they run in
 nb_execution_excludepatterns = [] if _has("frantar2023") else ["tutorials/published*"]
 
 # The look.
