@@ -87,9 +87,10 @@ def mixtures() -> None:
     everything = fitted(table)
     domains = everything["posterior"]["domain"].to_numpy()
     print(f"\n| runs, total | {' | '.join(domains)} |\n|---|{'---|' * len(domains)}")
-    alone = {}
+    alone, fits = {}, {}
     for scale, part in by_scale.items():
-        alone[scale] = bs.mixture.optimal_weights(fitted(part))
+        fits[scale] = fitted(part)
+        alone[scale] = bs.mixture.optimal_weights(fits[scale])
         row(f"of this scale, {alone[scale].attrs['total']:.3g}", alone[scale]["weight"])
         # Floors are relative to the base amounts, here those of the middle scale.
         best = bs.mixture.optimal_weights(everything, alone[scale].attrs["total"], floor=LEAST)
@@ -104,8 +105,11 @@ def mixtures() -> None:
     later = by_scale[scales[2]]
     print(f"\nThe law of the two smaller scales at the largest: {held_out(early, later, amounts)}")
     print("\nMean loss by change of one text:\n")
-    print(table.assign(scale=middle.round(-4)).groupby(["scale", *amounts])["loss"].agg(["mean", "std"]).to_string())
-    bs.plot_mixture(everything, small.attrs["total"], floor=LEAST).savefig(DOCS / "mixture_own.png", dpi=110)
+    changes = table[amounts].div(middle, axis=0).round(1).assign(scale=middle.round(-4), loss=table["loss"])
+    print(changes.groupby(["scale", *amounts])["loss"].agg(["mean", "std"]).round(4).to_string())
+    fewer = float((alone[scales[1]]["weight"] < small["weight"].to_numpy()).isel(domain=1).mean())
+    print(f"\n{domains[1]} has less weight at the middle scale than at the smallest with probability {fewer:.2f}")
+    bs.plot_mixture(fits[scales[0]]).savefig(DOCS / "mixture_own.png", dpi=110)
 
 
 def gain(posterior: xr.DataTree, best: xr.Dataset) -> str:

@@ -97,7 +97,7 @@ def plot_mixture(
     ax.set_yticks(range(len(order)), [_text(best["domain"].to_numpy()[i]) for i in order.tolist()])
     ax.set(xlabel=f"weight of the domain in a total of {best.attrs['total']:g}", xlim=(0, None))
     loss = interval(best["relative_loss"], prob)
-    ax.set_title(
+    figure.suptitle(  # of the figure, not of axes that long names of domains push aside
         f"Diamond: recommended, loss {loss['median']:.3f} [{loss['lower']:.3f}, {loss['upper']:.3f}] of the base's;\n"
         f"bar: the optimum, {prob:.0%} interval; black: base composition; grey: floor",
         fontsize=10,
