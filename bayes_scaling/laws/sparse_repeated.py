@@ -107,10 +107,9 @@ class SparseRepeated(Law):
         """Expected held-out loss, in the unit of the coefficients; all arguments broadcast, and all data is new unless
         ``unique_data`` is said.
         """
-        repeated = {"R_D": R_D * _worth(sparsity, rise_D, end_D), "R_N": R_N * _worth(sparsity, rise_N, end_N)}
-        size = A * _factor(sparsity, eps, P, mu)
-        columns = (0.0 * sparsity, nonzero_params, data_seen, pretrain_data)
-        return DataConstrained().loss(*columns, A=size, **repeated, **more)
+        worth = {"R_D": R_D * _worth(sparsity, rise_D, end_D), "R_N": R_N * _worth(sparsity, rise_N, end_N)}
+        more |= worth | {"A": A * _factor(sparsity, eps, P, mu)}
+        return DataConstrained().loss(0.0 * sparsity, nonzero_params, data_seen, pretrain_data, **more)
 
     def dense_equivalent(self, sparsity: Any, *, b_N: Any, eps: Any, P: Any, mu: Any, **_: Any) -> Any:
         """Dense parameters per non-zero parameter at equal loss and new data; independent of N and D."""
