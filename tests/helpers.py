@@ -157,7 +157,8 @@ def two_starts():
 def hand_built(coefficients, runs, *, law="sparse", modality="language", structure="unstructured", notes=()):
     """A posterior of given draws: one modality, one structure, and a training range from a list of runs."""
     draws = over_draws(coefficients)
-    cell = [name for name in coefficients if "structure" in laws.get(law).coefficients[name].over]
+    over = {name: coefficient.over for name, coefficient in laws.get(law).coefficients.items()}
+    cell = [name for name in coefficients if "structure" in over.get(name, ())]
     posterior = xr.Dataset(
         {
             name: value.expand_dims(
@@ -166,9 +167,10 @@ def hand_built(coefficients, runs, *, law="sparse", modality="language", structu
             for name, value in draws.items()
         }
     ).transpose("chain", "draw", "modality", "structure", missing_dims="ignore")
+    like = posterior[next(name for name in coefficients if name not in cell)]
     posterior = posterior.assign(
-        sigma=xr.full_like(posterior["b_N"], 0.01),
-        reference_loss=xr.full_like(posterior["b_N"], 3.0),
+        sigma=xr.full_like(like, 0.01),
+        reference_loss=xr.full_like(like, 3.0),
     ).assign_coords(chain=[0], draw=np.arange(posterior.sizes["draw"]), structure=[structure])
     unseen = posterior[cell].isel(structure=0, drop=True, missing_dims="ignore").drop_vars("structure", errors="ignore")
     columns = ("modality", "structure", "strategy", "sparsity", "nonzero_params", "data_seen", "data_unit")
