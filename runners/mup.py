@@ -109,7 +109,7 @@ def parameter_groups(config: "RunConfig", model: Model) -> list[dict[str, Any]]:
         ``final_sparsity`` what the schedule leads to; `set_rates` goes by them.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    apart = {id(next(layer.parameters())): of for layer, *of in _readers(config, model)}
+    apart = {id(next(layer.parameters())): (wider, final) for layer, wider, final in _readers(config, model)}
     matrices = [p for p in trained if p.ndim > 1 and id(p) not in apart]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": config.weight_decay},
@@ -118,7 +118,7 @@ def parameter_groups(config: "RunConfig", model: Model) -> list[dict[str, Any]]:
     alike: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in trained:
         if id(parameter) in apart:
-            alike.setdefault(tuple(apart[id(parameter)]), []).append(parameter)
+            alike.setdefault(apart[id(parameter)], []).append(parameter)
     for (wider, final), parameters in alike.items():
         groups.append({"params": parameters, "decay": config.weight_decay, "wider": wider, "final_sparsity": final})
     return groups
