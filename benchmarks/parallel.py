@@ -1,10 +1,13 @@
 """How far a run on several ranks is from the one that a single process makes, and what each rank keeps of it.
 
-    torchrun --standalone --nproc-per-node 2 benchmarks/parallel.py [--nonzero-params 6144] [--steps 400]
+    torchrun --standalone --nproc-per-node 2 benchmarks/parallel.py [--nonzero-params 6144] [--steps 200]
+    python benchmarks/parallel.py --shaken [--kinds "magnitude, cubic, erk .75"]
 
 Every kind of run is trained by DDP, by FSDP2 and by the first rank alone, on this machine's processor and on the
 package's own source. The first rank prints the largest difference of training losses along the curves, that of the
-held-out loss, and how many weights of the masks differ at the end.
+held-out loss, and how many weights of the masks differ at the end. With ``--shaken`` one process trains everything
+twice, the second time from weights of which two in three are moved by about their last bit: what rounding alone grows
+to.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from rich.console import Console
@@ -20,6 +24,8 @@ from rich.table import Table
 from runners import checkpoints
 from runners.build import build_model, build_optimizer, build_sparsifier
 from runners.config import RunConfig
+from runners.data.batches import Batches
+from runners.models import Model
 from runners.parallel import MODES, ONE, Ranks, join
 from runners.train import batches_of, run
 
@@ -71,11 +77,34 @@ def compare(one: tuple[dict[str, Any], Path], other: tuple[dict[str, Any], Path]
     return [f"{curve:.1e}", f"{abs(one[0]['run']['loss'] - other[0]['run']['loss']):.1e}", str(masks)]
 
 
+def shaken(config: RunConfig, batches: Batches) -> Model:
+    """The model of a run, with about the last bit of its weights drawn anew."""
+    model, generator = build_model(config, batches), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1 + 6e-8 * torch.randint(-1, 2, parameter.shape, generator=generator))
+    return model
+
+
+def rounding(configs: Mapping[str, RunConfig], folder: Path) -> Table:
+    """Single runs against single runs from shaken weights."""
+    one = trained(configs, folder, ONE)
+    (folder / "shaken").mkdir()
+    with mock.patch("runners.train.build_model", shaken):
+        other = trained(configs, folder / "shaken", ONE)
+    table = Table("run, one process, shaken", "curve", "held-out", "masks")
+    for name in configs:
+        table.add_row(name, *compare(one[name], other[name]))
+    return table
+
+
 def main() -> None:
     """Train, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nonzero-params", type=int, default=6144)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--shaken", action="store_true")
+    parser.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS))
     options = parser.parse_args()
     shared = {
         "corpus": str(Path(__file__).resolve().parents[1] / "bayes_scaling"),
@@ -85,13 +114,16 @@ def main() -> None:
         "heldout_items": 128,
         "device": "cpu",
     }
-    configs = {name: RunConfig(**shared | kind) for name, kind in KINDS.items()}
+    configs = {name: RunConfig(**shared | kind) for name, kind in KINDS.items() if name in options.kinds}
     with tempfile.TemporaryDirectory() as name:
         folder, found, bytes_kept = Path(name), {}, {}
+        if options.shaken:
+            Console(width=150).print(rounding(configs, folder))
+            return
         for mode in MODES:
             with join(mode, "cpu") as ranks:
                 found[mode] = trained(configs, folder, ranks)
-                bytes_kept[mode] = kept(configs["magnitude, cubic, unstructured .75"], ranks)
+                bytes_kept[mode] = kept(RunConfig(**shared, sparsity=0.75), ranks)
         if not ranks.first:
             return
         one = trained(configs, folder, ONE)

@@ -6,6 +6,8 @@ order in which numbers are added up.
 """
 
 import functools
+import inspect
+import itertools
 import json
 import os
 import sys
@@ -35,6 +37,8 @@ TIMEOUT = 600.0
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells the processes that it starts."""
+
+_joined = itertools.count()
 
 START = "start it with torchrun --nproc-per-node N"
 
@@ -151,8 +155,11 @@ class Several(Ranks):
     def place(self, model: Model, device: torch.device) -> nn.Module:
         """Replicate or shard a model."""
         if self.mode == "ddp":
+            ddp = nn.parallel.DistributedDataParallel
             # Masks are buffers. They move when all ranks move them alike, so sending them at every step would be waste.
-            return nn.parallel.DistributedDataParallel(model.to(device), broadcast_buffers=False)
+            newer = "forward_sync_buffers" in inspect.signature(ddp).parameters
+            quiet: dict[str, Any] = {"forward_sync_buffers" if newer else "broadcast_buffers": False}
+            return ddp(model.to(device), **quiet)
         from torch.distributed.fsdp import fully_shard
 
         mesh = dist.init_device_mesh(device.type, (self.count,))
@@ -334,7 +341,7 @@ def join(parallel: str | None = None, device: str = "auto") -> Iterator[Ranks]:
     number, count, local = map(_whole_variable, ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if not number < count:
         raise InputError(f"RANK is {number} and WORLD_SIZE {count}; a rank below it is needed, so {START}")
-    if parallel == "fsdp" and torch.__version__ < (2, 7):
+    if parallel == "fsdp" and torch.__version__ < "2.7":
         raise InputError(f"parallel is 'fsdp', which needs torch 2.7 or later; found {torch.__version__}")
     kind = pick_device(device).type
     if kind == "mps":
@@ -345,10 +352,12 @@ def join(parallel: str | None = None, device: str = "auto") -> Iterator[Ranks]:
         torch.cuda.set_device(local)
     waits = timedelta(seconds=TIMEOUT)
     store, number, count = next(dist.rendezvous("env://", timeout=waits))
+    # The store outlives a group, and the next group would meet under the addresses of the last one.
+    store = dist.PrefixStore(f"bayes-scaling/{next(_joined)}", store)
     # Flags, evaluation and whatever is told between ranks goes from processor to processor, gradients between GPUs.
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=waits)
-    ranks = Several(parallel, number, count, dist.PrefixStore("bayes-scaling", store))
+    ranks = Several(parallel, number, count, dist.PrefixStore("run", store))
     try:
         yield ranks
     finally:

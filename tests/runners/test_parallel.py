@@ -303,7 +303,7 @@ def test_the_command_line_trains_on_what_torchrun_started(trained, settings, tmp
         *("--sparsity", knobs.pop("sparsity")),
         *(part for name, value in knobs.items() for part in ("--set", f"{name}={value}")),
     ]
-    done = subprocess.run(torchrun(*command), env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(torchrun(*command), env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count(f"run {config.run_id}: decoder of 2 layers") == 1  # one of them speaks
     record = json.loads(done.stdout)
@@ -316,7 +316,7 @@ def test_a_rank_that_fails_ends_the_run_and_the_record_says_which_and_why(settin
     (tmp_path / "worker.py").write_text(FAILING)
     arguments = (json.dumps(settings), str(tmp_path / "store"), "300", "raise")
     command = torchrun(tmp_path / "worker.py", *arguments)
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 1
     record = Store(tmp_path / "store").read(RunConfig(**settings).run_id)
     assert record["status"] == "failed"
@@ -339,7 +339,7 @@ def test_a_rank_that_is_killed_or_stalls_does_not_hang_the_others(settings, tmp_
             told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             variables = environment(**{name: str(value) for name, value in told.items()})
             ranks.append(subprocess.Popen(list(map(str, arguments)), env=variables, stdout=subprocess.PIPE, text=True))
-        said, _ = ranks[0].communicate(timeout=200)
+        said, _ = ranks[0].communicate(timeout=600)
     finally:
         for process in ranks:
             process.kill()
