@@ -55,7 +55,7 @@ def load(source: Any, columns: Mapping[str, str] | None = None) -> xr.Dataset:
     if starts.any() or lost.any():
         counts = {"starts": int((starts & ~lost).sum()), "diverged": int(lost.sum())}
         message = f"Left out: {counts['starts']} runs that others started from, and {counts['diverged']} diverged."
-        notes.append(Note("runs_left_out", "info", message, numbers=counts))
+        notes.append(Note("starts_left_out", "info", message, numbers=counts))
     runs = runs.isel(run=np.flatnonzero(~starts & ~lost))
     if "corpus" in runs and len(corpora := np.unique(runs["corpus"].to_numpy())) > 1:
         raise InputError(

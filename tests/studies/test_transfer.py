@@ -72,7 +72,7 @@ def test_shipped_runs_say_what_a_start_is_worth(transfer_posterior):
     np.testing.assert_allclose(more, (1 + worth / data).transpose(*more.dims), rtol=1e-12)
     told = interval(more.sel(nonzero_params=24576, finetune_data=8192))
     assert 8 < told["lower"] < told["upper"] < 20
-    (left,) = [note for note in read_notes(transfer_posterior.attrs) if note.code == "runs_left_out"]
+    (left,) = [note for note in read_notes(transfer_posterior.attrs) if note.code == "starts_left_out"]
     assert left.numbers == {"starts": 4, "diverged": 0}
     assert "ossification" not in codes(transfer_posterior.attrs)
 
