@@ -27,11 +27,13 @@ LATEX = r"L(D) = \frac{B}{D_l + D^\beta} + E"
 # Priors. Starts and floors are relative to the curve's own largest and smallest loss.
 START_SD = 0.2
 """Of log (A / the largest loss), around a tenth above it."""
-HALF_SD, HALF_SPREAD = 3.0, 1.5
+HALF_SD, HALF_SPREAD = 3.0, 1.0
 """Of the log of H: of the population's median around the middle of the amounts tried, and of curves around that."""
-BETA_MEDIAN, BETA_SD, BETA_SPREAD = 0.4, 0.7, 0.4
-FLOOR_MEDIAN, FLOOR_SD, FLOOR_SPREAD = 0.7, 1.0, 1.0
+BETA_MEDIAN, BETA_SD, BETA_SPREAD = 0.4, 0.7, 0.3
+FLOOR_MEDIAN, FLOOR_SD, FLOOR_SPREAD = 0.7, 1.0, 0.7
 """Of E, as a share of the smallest loss, on the logit."""
+SPREAD_SD = 0.5
+"""Of the log of each spread: curves of models differ, and a spread of zero is out of the question."""
 SIGMA_MEDIAN, SIGMA_SD = 0.01, 0.7
 
 
@@ -104,7 +106,7 @@ POPULATIONS = {
     "beta": (np.log(BETA_MEDIAN), BETA_SD, BETA_SPREAD),
     "floor": (np.log(FLOOR_MEDIAN / (1 - FLOOR_MEDIAN)), FLOOR_SD, FLOOR_SPREAD),
 }
-"""Mean and standard deviation of each population's median, and the scale of curves' spread, on the link scale."""
+"""Mean and standard deviation of each population's median, and the median of curves' spread, on the link scale."""
 
 
 def _study(runs: xr.Dataset) -> Study:
@@ -125,7 +127,9 @@ def _study(runs: xr.Dataset) -> Study:
                     latent[name] = pm.Normal(f"{name}_link", mean, float(np.hypot(sd, spread)), dims="group")
                     continue
                 centre = pm.Normal(f"{name}_centre", mean, sd)
-                latent[name] = pm.Normal(f"{name}_link", centre, pm.HalfNormal(f"{name}_spread", spread), dims="group")
+                latent[name] = pm.Normal(
+                    f"{name}_link", centre, pm.LogNormal(f"{name}_spread", np.log(spread), SPREAD_SD), dims="group"
+                )
             known = pm.Data("ends", ends, dims=("end", "group"))
             start = pt.exp(known[0] + pm.Normal("start_link", np.log(1.1), START_SD, dims="group"))
             of_curve = {
