@@ -88,9 +88,8 @@ def fit(
     DataTree
         An ArviZ posterior. ``k`` and ``alpha`` over ``group``, ``beta``; ``transferred_reference`` over ``group``, D_T
         at the runs' geometric mean of N and D_F, which runs determine far better than k; the coefficients of the law
-        from scratch, as ``scratch_A``; where models differ in sparsity, ``size_multiplier`` over ``kind``; ``sigma``
-        of log loss. Law, settings,
-        diagnostics and notes are JSON in its attributes.
+        from scratch, as ``scratch_A``; where models differ in sparsity, ``size_multiplier`` over ``kind``, relative to
+        the least sparse; ``sigma`` of log loss. Law, settings, diagnostics and notes are JSON in its attributes.
 
     Raises
     ------
@@ -154,9 +153,8 @@ def _study(runs: xr.Dataset, law: Law) -> Study:
             "transferred_reference": ((*over, "group"), np.exp(worth + d_mean)),
         }
         if len(kinds) > 1:
-            gain = np.concatenate([np.zeros((*drawn["beta"].shape, 1)), drawn["log_gain"]], axis=-1)
-            found["size_multiplier"] = ((*over, "kind"), np.exp(gain))
-        return xr.Dataset(found, {"group": groups, **({"kind": kinds} if len(kinds) > 1 else {})})
+            found["size_multiplier"] = ((*over, "kind"), np.exp(drawn["log_gain"]))
+        return xr.Dataset(found, {"group": groups, **({"kind": kinds[1:]} if len(kinds) > 1 else {})})
 
     def log_mean(posterior: xr.Dataset) -> xr.DataArray:
         data, size = (xr.DataArray(np.exp(each), dims="run") for each in (d, n))
@@ -183,7 +181,15 @@ def _gain(draws: xr.Dataset, runs: xr.Dataset) -> Any:
     """What each run's parameters are worth in dense ones."""
     if "size_multiplier" not in draws:
         return 1.0
-    return draws["size_multiplier"].sel(kind=xr.DataArray(runs["kind"].to_numpy(), dims="run")).drop_vars("kind")
+    of_run = xr.DataArray(runs["kind"].to_numpy(), dims="run")
+    return _size_multiplier(draws, kinds_of(runs)).sel(kind=of_run).drop_vars("kind")
+
+
+def _size_multiplier(draws: xr.Dataset, kinds: list[str]) -> xr.DataArray:
+    """Of every kind; what others are relative to, which no draw says anything of, has 1."""
+    others = draws["size_multiplier"]
+    every = list(dict.fromkeys([*kinds, *others["kind"].to_numpy().tolist()]))
+    return others.reindex(kind=every, fill_value=1.0)
 
 
 def effective_data(posterior: xr.DataTree) -> xr.DataArray:
@@ -226,7 +232,7 @@ def _notes(posterior: xr.DataTree) -> Iterable[Note]:
     found = []
     for cell, losses in cells:
         group, kind, size, data = cast(tuple[str, str, float, float], cell)
-        gain = draws["size_multiplier"].sel(kind=kind) if "size_multiplier" in draws else 1.0
+        gain = _size_multiplier(draws, [kind]).sel(kind=kind) if "size_multiplier" in draws else 1.0
         scratch = np.log(law.loss(0.0, size * gain, data, **_scratch(draws))).to_numpy()
         excess = float(np.log(losses).mean()) - scratch
         worse = _probability_above(excess, draws["sigma"].to_numpy() / np.sqrt(len(losses)))
