@@ -70,6 +70,8 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
     """
     source = Path(path)
     posterior = read_tree(source)
+    if "population" in posterior.children:
+        raise InputError(f"{source} is a posterior of learning curves, which bs.curve.load reads")
     missing = [name for name in NEEDED if name not in posterior.children]
     if missing or "law" not in posterior.attrs:
         raise InputError(f"{source} is no posterior of bayes-scaling: it lacks {', '.join(missing) or 'the law'}")

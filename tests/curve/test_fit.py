@@ -59,7 +59,10 @@ def test_a_posterior_says_what_it_is(posterior):
 
 
 def test_what_is_saved_answers_alike(posterior, tmp_path):
-    again = bs.curve.load(bs.save(posterior, tmp_path / "curves.nc"))
+    path = bs.save(posterior, tmp_path / "curves.nc")
+    with pytest.raises(bs.InputError, match=r"curves\.nc is a posterior of learning curves, which bs\.curve\.load reads"):
+        bs.load(path)
+    again = bs.curve.load(path)
     asked = [2e9, 5e9]
     xr.testing.assert_identical(bs.curve.predict(again, asked), bs.curve.predict(posterior, asked))
 
