@@ -60,7 +60,7 @@ def test_a_posterior_says_what_it_is(posterior):
 
 def test_what_is_saved_answers_alike(posterior, tmp_path):
     path = bs.save(posterior, tmp_path / "curves.nc")
-    with pytest.raises(bs.InputError, match=r"curves\.nc is a posterior of learning curves, which bs\.curve\.load reads"):
+    with pytest.raises(bs.InputError, match=r"is a posterior of learning curves, which bs\.curve\.load reads"):
         bs.load(path)
     again = bs.curve.load(path)
     asked = [2e9, 5e9]
