@@ -29,7 +29,7 @@ def complete(monkeypatch, capsys):
     ("words", "offered"),
     [
         (("reco",), ["recommend"]),
-        (("fit", "--law", "sp"), ["sparse", "sparse+coupled"]),
+        (("fit", "--law", "sp"), ["sparse", "sparse+coupled", "sparse_repeated"]),
         (("fit", "frantar"), ["frantar2023"]),
         (("recommend", "p.nc", "--cost", "gr"), ["gradual"]),
         (("recommend", "p.nc", "--strategy", ""), ["scratch", "pretrained"]),

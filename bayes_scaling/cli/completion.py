@@ -4,12 +4,12 @@ Each tab starts Python anew, so nothing here imports a sampler or torch, and a p
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
-import typer
 from typer.models import ParameterInfo
 
 import bayes_scaling as bs
@@ -17,8 +17,6 @@ from bayes_scaling.decide.next import targets
 from bayes_scaling.tables import ENDINGS
 
 __all__ = ["described", "laws", "tables"]
-
-Complete = Callable[[typer.Context, str], list[str]]
 
 
 def laws(incomplete: str) -> list[str]:
@@ -53,11 +51,13 @@ def _targets(incomplete: str) -> list[str]:
     return _begun([target.kind for target in kinds], incomplete)
 
 
-def _of_posterior(dimension: str) -> Complete:
-    """Levels of a dimension of the posterior that stands before it on the command line."""
+def _of_posterior(dimension: str) -> Callable[[str], list[str]]:
+    """Levels of a dimension of the posterior that stands on the command line."""
 
-    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        file = ctx.params.get("posterior")
+    def complete(incomplete: str) -> list[str]:
+        # An option without its value stops the parser before it has the arguments, so the words are looked at.
+        words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
+        file = next((word for word in words if word.endswith(".nc")), None)
         return _begun(_levels(Path(file), dimension), incomplete) if file else []
 
     return complete

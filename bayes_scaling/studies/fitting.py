@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,10 @@ class Study:
         What that variable is called, ``log_loss`` or the like.
     scales : tuple of str
         Variables of the model that are standard deviations.
+    first_try : dict
+        Settings of the sampler.
+    whiten : bool
+        Whether to sample in coordinates that are even at the mode, or in the model's own.
     """
 
     law: str
@@ -63,6 +67,8 @@ class Study:
     pointwise: Callable[[xr.Dataset, np.random.Generator], Mapping[str, xr.DataArray]]
     response: str
     scales: tuple[str, ...]
+    first_try: Mapping[str, Any] = field(default_factory=lambda: FIRST_TRY)
+    whiten: bool = True
 
 
 def check_settings(**settings: int) -> None:
@@ -148,10 +154,10 @@ def fit_study(
         model = study.model()
         code = compiled_graph(model)
         compiled = time.perf_counter() - began
-        density = _whitened(
-            Density(code, {each.name: each.get_value() for each in model.data_vars}), model, study.scales
-        )
-        tree = _sampled(study, density, FIRST_TRY, settings, cores, progress)
+        density = Density(code, {each.name: each.get_value() for each in model.data_vars})
+        if study.whiten:
+            density = _whitened(density, model, study.scales)
+        tree = _sampled(study, density, study.first_try, settings, cores, progress)
         found = diagnose(tree)
         if not found["ok"]:
             progress.say("diagnostics failed; fitting once more with stricter settings")

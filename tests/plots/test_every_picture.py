@@ -9,6 +9,8 @@ import bayes_scaling as bs
 from bayes_scaling import laws
 from bayes_scaling.refit import refit
 
+ROUTED = {"routed": "is no function of data_seen", "routed_data": "cost 'gradual' is of another kind of sparsity"}
+"""Laws of mixtures of experts, and why pictures of what a budget buys refuse them."""
 DENSE = {name for name in laws.names() if not laws.get(name).prunes}
 
 OF_POSTERIOR = {
@@ -50,7 +52,8 @@ def _next(posterior):
 
 def test_every_picture_is_listed():
     public = {name.removeprefix("plot_") for name in bs.__all__ if name.startswith("plot_")}
-    elsewhere = {"coverage", "learning_curves"} | {"steps", "mixture", "descent"}  # the latter with the studies
+    elsewhere = {"coverage", "learning_curves"}
+    elsewhere |= {"steps", "mixture", "descent", "transfer", "rectified", "effects"}  # with the studies
     assert public == set(OF_POSTERIOR) | set(OF_ANSWER) | elsewhere
 
 
@@ -106,7 +109,21 @@ def test_a_posterior_that_failed_its_gate_says_so_in_every_picture(distrusted, n
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # draws of a prior have losses beyond all numbers
-@pytest.mark.parametrize("law", laws.names())
+@pytest.mark.parametrize("law", ROUTED)
+def test_laws_of_experts_have_all_pictures_but_those_of_budgets(of_law, law):
+    posterior = of_law(law)
+    for name in ("losses", "residuals", "exponents"):
+        assert figure_of(OF_POSTERIOR[name](posterior)).axes
+    assert figure_of(bs.plot_dense_equivalent(posterior, nonzero_params=1e6)).axes
+    with pytest.raises(bs.InputError, match="depends on size, and nonzero_params is not given"):
+        bs.plot_dense_equivalent(posterior)
+    for name in ("isoflops", "optimal_sparsity", "optimal_map"):
+        with pytest.raises(bs.InputError, match=ROUTED[law]):
+            OF_POSTERIOR[name](posterior)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # draws of a prior have losses beyond all numbers
+@pytest.mark.parametrize("law", [name for name in laws.names() if name not in ROUTED])
 def test_every_law_has_its_pictures(of_law, law):
     posterior = of_law(law)
     for name in ("losses", "isoflops", "residuals", "exponents", *sorted(NOT_DENSE)):

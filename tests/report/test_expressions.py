@@ -28,6 +28,9 @@ def test_a_recorded_law_is_the_law(name):
     rng = np.random.default_rng(3)
     draws = rng.uniform(0.2, 1.5, (len(names), 5))
     formulas = law_formulas(law, names)
+    if name in ("routed", "routed_data"):  # dense equivalents are functions of size: no explorer
+        assert formulas is None
+        return
     for i, (S, N, D) in enumerate(
         [(0.0, 2.0, 3.0), (0.5, 1e3, 1e4), (0.9, 1e6, 1e9), (0.3, 7.0, 1e2), (0.99, 4.0, 5.0)]
     ):
