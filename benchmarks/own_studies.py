@@ -2,6 +2,7 @@
 
     python benchmarks/own_studies.py batch_size     # steps to a target loss, by batch size and sparsity
     python benchmarks/own_studies.py mixtures       # three texts, at three scales
+    python benchmarks/own_studies.py effects        # knobs on spectra, differences of means; no posterior
 
 The runs ship with the package as the data sets of these names. Pictures go to docs/.
 """
@@ -92,6 +93,7 @@ def mixtures() -> None:
         fits[scale] = fitted(part)
         alone[scale] = bs.mixture.optimal_weights(fits[scale])
         row(f"of this scale, {alone[scale].attrs['total']:.3g}", alone[scale]["weight"])
+        print(f"<!-- loss of the recommended, of the base's: {told(alone[scale]['relative_loss'], 5)} -->")
         # Floors are relative to the base amounts, here those of the middle scale.
         best = bs.mixture.optimal_weights(everything, alone[scale].attrs["total"], floor=LEAST)
         row(f"all, {best.attrs['total']:.3g}", best["weight"])
@@ -124,18 +126,50 @@ def gain(posterior: xr.DataTree, best: xr.Dataset) -> str:
 def held_out(posterior: xr.DataTree, later: pd.DataFrame, amounts: list[str]) -> str:
     """How runs at a scale that was not fitted compare with their posterior predictive."""
     at = {name.removeprefix("amount_"): later[name].to_numpy() for name in amounts}
-    drawn = np.log(bs.mixture.predict(posterior, at, kind="new-run"))
+    losses = bs.mixture.predict(posterior, at, kind="new-run")
+    drawn, far = np.log(losses), losses["extrapolation"]
     lower, middle, upper = drawn.quantile([(1 - PROB) / 2, 0.5, (1 + PROB) / 2], ("chain", "draw")).to_numpy()
     observed = np.log(later["loss"].to_numpy())
     inside, off = np.mean((lower <= observed) & (observed <= upper)), observed - middle
     return (
         f"{inside:.2f} of {len(later)} runs inside {PROB:.0%} intervals of width {np.mean(upper - lower):.3f}; "
-        f"log loss off by {off.mean():+.4f} on average, RMSE {np.sqrt(np.mean(off**2)):.4f}"
+        f"log loss off by {off.mean():+.4f} on average, RMSE {np.sqrt(np.mean(off**2)):.4f}; "
+        f"{float(far.min()):.2f} to {float(far.max()):.2f} nats beyond the runs"
     )
 
 
+ALONE = {"weight_decay": 0.01, "dropout": 0.0, "input_noise": 0.0, "sparsity": 0.0}
+"""Knobs where no regulariser is changed."""
+SHAPE = ["stable_rank", "tail_exponent", "entropy"]
+"""Figures that do not hang on the size of the weights."""
+
+
+def effects() -> None:
+    runs = bs.effects.load(bs.datasets.load("regularisers"))
+    figures = (runs["value"].mean("matrix") / runs["scale"]).to_pandas()
+    knobs = runs[[*ALONE, "data"]].to_dataframe()
+    plain = (knobs[list(ALONE)] == pd.Series(ALONE)).all(axis=1)
+
+    def between(low: pd.Series, high: pd.Series) -> pd.Series:
+        return figures[high.to_numpy()].mean() - figures[low.to_numpy()].mean()
+
+    found = {"data": between(knobs["data"] == knobs["data"].min(), knobs["data"] == knobs["data"].max())}
+    for knob in ("dropout", "input_noise", "weight_decay", "sparsity"):
+        least = plain if ALONE[knob] == knobs[knob].min() else knobs[knob] == knobs[knob].min()
+        found[knob] = between(least, knobs[knob] == knobs[knob].max())
+    names = list(figures.columns)
+    print(
+        f"| knob | {' | '.join(names)} | cosine with data | of {', '.join(SHAPE)} |\n|---|{'---|' * (len(names) + 2)}"
+    )
+    for knob, effect in found.items():
+        cosines = [effect[some] @ found["data"][some] for some in (names, SHAPE)]
+        sizes = [np.linalg.norm(effect[some]) * np.linalg.norm(found["data"][some]) for some in (names, SHAPE)]
+        cells = [*effect, *(c / size for c, size in zip(cosines, sizes, strict=True))]
+        print(f"| {knob} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
+
+
 if __name__ == "__main__":
-    parts = {"batch_size": batch_size, "mixtures": mixtures}
+    parts = {"batch_size": batch_size, "mixtures": mixtures, "effects": effects}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()
