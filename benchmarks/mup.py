@@ -23,8 +23,8 @@ from runners.config import RunConfig
 from runners.store import Store
 from runners.sweep import run_plan
 
-RATES = (0.008, 0.016, 0.032, 0.064)
-SPARSITIES = (0.75, 0.875)
+RATES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
+SPARSITIES = (0.5, 0.75, 0.875)
 MASKS: dict[str, dict[str, object]] = {
     # What the effective width was derived for: random masks, and none outside the blocks.
     "static random": {"method": "random", "schedule": "constant", "embedding_sparsity": "none"},

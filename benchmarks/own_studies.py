@@ -2,7 +2,7 @@
 
     python benchmarks/own_studies.py batch_size     # steps to a target loss, by batch size and sparsity
     python benchmarks/own_studies.py mixtures       # three texts, at three scales
-    python benchmarks/own_studies.py effects        # knobs on spectra, differences of means; no posterior
+    python benchmarks/own_studies.py effects        # knobs on spectra
 
 The runs ship with the package as the data sets of these names. Pictures go to docs/.
 """
@@ -138,34 +138,33 @@ def held_out(posterior: xr.DataTree, later: pd.DataFrame, amounts: list[str]) ->
     )
 
 
-ALONE = {"weight_decay": 0.01, "dropout": 0.0, "input_noise": 0.0, "sparsity": 0.0}
-"""Knobs where no regulariser is changed."""
 SHAPE = ["stable_rank", "tail_exponent", "entropy"]
 """Figures that do not hang on the size of the weights."""
 
 
 def effects() -> None:
-    runs = bs.effects.load(bs.datasets.load("regularisers"))
-    figures = (runs["value"].mean("matrix") / runs["scale"]).to_pandas()
-    knobs = runs[[*ALONE, "data"]].to_dataframe()
-    plain = (knobs[list(ALONE)] == pd.Series(ALONE)).all(axis=1)
-
-    def between(low: pd.Series, high: pd.Series) -> pd.Series:
-        return figures[high.to_numpy()].mean() - figures[low.to_numpy()].mean()
-
-    found = {"data": between(knobs["data"] == knobs["data"].min(), knobs["data"] == knobs["data"].max())}
-    for knob in ("dropout", "input_noise", "weight_decay", "sparsity"):
-        least = plain if ALONE[knob] == knobs[knob].min() else knobs[knob] == knobs[knob].min()
-        found[knob] = between(least, knobs[knob] == knobs[knob].max())
-    names = list(figures.columns)
+    posterior = checked(bs.effects.fit(bs.datasets.load("regularisers"), progressbar=False))
+    print(f"<!-- {posterior.attrs['diagnostics']} -->")
+    effect = posterior["posterior"]["effect"]
+    names = effect["figure"].to_numpy().tolist()
+    alike = {"all": bs.effects.similarity(posterior), "shape": bs.effects.similarity(posterior, figures=SHAPE)}
+    print(f"\n| knob | {' | '.join(names)} | cosine with data | of {', '.join(SHAPE)} alone |")
+    print(f"|---|{'---|' * (len(names) + 2)}")
+    for knob in effect["knob"].to_numpy().tolist():
+        cells = [told(effect.sel(knob=knob, figure=name), 2) for name in names]
+        cells += [told(found.sel(knob=knob), 2) if knob != "data" else "" for found in alike.values()]
+        print(f"| {knob} | {' | '.join(cells)} |")
+    for figures in (None, SHAPE):
+        closer = bs.effects.probability_closer(posterior, "data", "dropout", "weight_decay", figures)
+        print(f"\ndata closer to dropout than to weight decay, {figures or 'all figures'}: {closer:.4f}")
+    times = np.hypot.reduce(effect.sel(knob="dropout", figure=SHAPE).to_numpy(), axis=-1)
+    times = times / np.hypot.reduce(effect.sel(knob="data", figure=SHAPE).to_numpy(), axis=-1)
     print(
-        f"| knob | {' | '.join(names)} | cosine with data | of {', '.join(SHAPE)} |\n|---|{'---|' * (len(names) + 2)}"
+        f"\ndropout moves {', '.join(SHAPE)} as far as data, times: {told(xr.DataArray(times, dims=('chain', 'draw')))}"
     )
-    for knob, effect in found.items():
-        cosines = [effect[some] @ found["data"][some] for some in (names, SHAPE)]
-        sizes = [np.linalg.norm(effect[some]) * np.linalg.norm(found["data"][some]) for some in (names, SHAPE)]
-        cells = [*effect, *(c / size for c, size in zip(cosines, sizes, strict=True))]
-        print(f"| {knob} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
+    share = posterior["posterior"]["step_effect"].mean("matrix") / effect.sel(knob="sparsity", drop=True)
+    half = share.sel(step="sparsity 0 to 0.5")
+    print(f"\nsparsity 0.5 does, of what 0.75 does: {[f'{name} {told(half.sel(figure=name), 2)}' for name in names]}")
 
 
 if __name__ == "__main__":

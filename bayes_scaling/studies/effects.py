@@ -1,11 +1,11 @@
 """What regularisers and the diversity of data do to the spectra of weights, and which of them do alike.
 
 Figures of every matrix are regressed on the knobs that runs differ in, together: an effect is how far a figure moves
-from a knob's least to its most value, in standard deviations over runs of the figure's mean over matrices. On the way
-the values between may lie anywhere, in order (Bürkner and Charpentier, British Journal of Mathematical and Statistical
-Psychology 73, 420, 2020). Matrices have effects of their own around their mean, and so have seeds; what a run adds is
-correlated between its figures and shared by its matrices. The question is that of Ba, Mancenido and Pan
-(arXiv:2410.14602): do more diverse data move spectra as dropout does, and unlike weight decay?
+from a knob's least to its most value, in standard deviations over runs of the figure's mean over matrices. Every step
+between two values of a knob has an effect of its own, of which this is the sum: nothing is assumed of the way between.
+Matrices have effects of their own around their mean, and so have seeds; what a run adds is correlated between its
+figures and shared by its matrices. The question is that of Ba, Mancenido and Pan (arXiv:2410.14602): do more diverse
+data move spectra as dropout does, and unlike weight decay?
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.special import gammaln
 
 from bayes_scaling.errors import InputError
 from bayes_scaling.intervals import PROB
-from bayes_scaling.noise import NOISE_DF
 from bayes_scaling.notes import Note
-from bayes_scaling.studies.effects_table import DATA, FIGURES, KNOBS, knobs_of, levels_of, load, table
-from bayes_scaling.studies.fitting import Study, check_settings, fit_study, settings_of
+from bayes_scaling.studies.effects_model import LAW, study
+from bayes_scaling.studies.effects_table import DATA, FIGURES, KNOBS, knobs_of, load, table
+from bayes_scaling.studies.fitting import check_settings, fit_study, settings_of
 
 __all__ = [
     "FIGURES",
@@ -36,22 +35,8 @@ __all__ = [
     "table",
 ]
 
-LAW = "effects"
 REFERENCE = "after Ba, Mancenido, Pan (2024), arXiv:2410.14602"
-LATEX = r"y_{rfm} = a_{fm} + \sum_k x_{rk} (B_{kf} + \Delta_{kfm}) + u_{rf} + e_{rfm}"
-
-# Priors, in standard deviations of a figure over runs.
-INTERCEPT_SD = 3.0
-"""Matrices lie far apart in some figures; each is measured from its own mean."""
-EFFECT_SPREAD, MATRIX_SPREAD, SEED_SPREAD = 1.0, 0.5, 0.5
-"""Half-normal scales of a knob's effects on figures, of matrices around their mean, and of seeds."""
-NOISE_SPREAD = {"between": 1.0, "within": 2.0}
-"""Half-normal scales of what runs add to the mean over matrices, and of what matrices of a run add to each other."""
-SAMPLER = {"tune": 1000, "target_accept": 0.9, "thin": 1}
-"""Hundreds of coordinates, each well determined: steps are short enough, and coordinates that are even at one mode are
-not so elsewhere (460 leapfrogs a draw in these, 85 in the model's own)."""
-ETA = 2.0
-"""Of the LKJ prior of correlations between figures."""
+LATEX = r"y_{rfm} = a_{fm} + \sum_s x_{rs} (b_{sf} + \delta_{sfm}) + u_{rf} + e_{rfm}"
 
 
 def fit(
@@ -86,10 +71,10 @@ def fit(
     DataTree
         An ArviZ posterior. ``effect`` over ``knob`` and ``figure``: from least to most value, of the mean over
         matrices, in standard deviations of that mean over runs (``scale`` of the group ``runs`` says how much that
-        is); ``matrix_effect`` over ``matrix`` too; ``knob_spread`` and ``matrix_spread`` over ``knob``; ``sigma`` and
-        ``sigma_within`` over ``figure``: noise of a run's mean, and of its matrices around it; ``dose_…`` of a knob
-        with values between, over ``level_…``: how much of its effect each has. Law, settings, diagnostics and notes
-        are JSON in its attributes.
+        is); ``matrix_effect`` over ``matrix`` too; ``step_effect`` over ``step`` (from one value of a knob to the
+        next), ``figure`` and ``matrix``; ``knob_spread`` and ``matrix_spread`` over ``knob``; ``sigma`` and
+        ``sigma_within`` over ``figure``: noise of a run's mean, and of its matrices around it. Law, settings,
+        diagnostics and notes are JSON in its attributes.
 
     Raises
     ------
@@ -99,167 +84,7 @@ def fit(
     check_settings(seed=seed, draws=draws, chains=chains)
     runs = load(source, columns)
     settings = {"seed": seed, "draws": draws, "chains": chains}
-    return fit_study(_study(runs), runs, settings, cores=cores, progressbar=progressbar, notes=_notes)
-
-
-def _contrasts(count: int) -> np.ndarray:
-    """Orthonormal contrasts between matrices and, first, their mean times the root of their number."""
-    from scipy.linalg import helmert
-
-    rows: np.ndarray = helmert(count, full=True)
-    return rows
-
-
-def _study(runs: xr.Dataset) -> Study:
-    knobs, matrices, figures = knobs_of(runs), runs["matrix"].to_numpy().tolist(), runs["figure"].to_numpy().tolist()
-    values = (runs["value"] - runs["value"].mean("run")) / runs["scale"]
-    y = values.transpose("run", "matrix", "figure").to_numpy()
-    levels = {knob: levels_of(runs, knob) for knob in knobs}
-    seeds, of_seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
-    turn = _contrasts(len(matrices))
-    several, seeded = len(matrices) > 1, len(seeds) > 1
-    chol_names = ("between", "within") if several else ("between",)
-
-    def model() -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        coords = {"knob": knobs, "matrix": matrices, "figure": figures, "seed": seeds, "run": np.arange(len(y))}
-        with pm.Model(coords=coords) as built:
-            columns = []
-            for knob in knobs:
-                steps = len(levels[knob][0]) - 1
-                shares = pm.Dirichlet(f"steps_{knob}", np.full(steps, 2.0)) if steps > 1 else pt.ones(1)
-                reached = pt.concatenate([pt.zeros(1), pt.cumsum(shares)])
-                columns.append(reached[pm.Data(f"level_of_run_{knob}", levels[knob][1], dims="run")])
-            x = pt.stack(columns, axis=-1)
-            spread = pm.HalfNormal("knob_spread", EFFECT_SPREAD, dims="knob")
-            effect = spread[:, None] * pm.Normal("effect_raw", 0.0, 1.0, dims=("knob", "figure"))
-            mean = pt.zeros((len(y), 1, 1)) + pm.Normal("intercept", 0.0, INTERCEPT_SD, dims=("matrix", "figure"))
-            mean = mean + pt.dot(x, effect)[:, None, :]
-            if several:
-                apart = pm.HalfNormal("matrix_spread", MATRIX_SPREAD, dims="knob")
-                raw = pm.ZeroSumNormal("matrix_raw", 1.0, dims=("knob", "figure", "matrix"))
-                mean = mean + pt.tensordot(x, apart[:, None, None] * raw, axes=1).transpose(0, 2, 1)
-            if seeded:
-                of_run = pm.Data("seed_of_run", of_seed, dims="run")
-                raw = pm.ZeroSumNormal("seed_raw", 1.0, dims=("matrix", "figure", "seed")).transpose(2, 0, 1)
-                mean = mean + (pm.HalfNormal("seed_spread", SEED_SPREAD) * raw)[of_run]
-            residual = pm.Data("figures", y, dims=("run", "matrix", "figure")) - mean
-            turned = pt.tensordot(residual, pt.as_tensor(turn), axes=[[1], [1]]).transpose(0, 2, 1)
-            parts = {"between": turned[:, 0] / np.sqrt(len(matrices)), "within": turned[:, 1:]}
-            for name in chol_names:
-                packed = pm.LKJCholeskyCov(
-                    name, n=len(figures), eta=ETA, sd_dist=pm.HalfNormal.dist(NOISE_SPREAD[name]), compute_corr=False
-                )
-                chol = pm.expand_packed_triangular(len(figures), packed)
-                pm.Potential(f"{name}_fit", _log_density(parts[name], chol, len(figures), pt).sum())
-        return built
-
-    def coefficients(drawn: Mapping[str, np.ndarray]) -> xr.Dataset:
-        over = ("chain", "draw")
-        effect = drawn["knob_spread"][..., None] * drawn["effect_raw"]
-        chols = {name: _square(drawn[name], len(figures)) for name in chol_names}
-        sds = {name: np.sqrt((chol**2).sum(axis=-1)) for name, chol in chols.items()}
-        found: dict[str, Any] = {
-            "effect": ((*over, "knob", "figure"), effect),
-            "knob_spread": ((*over, "knob"), drawn["knob_spread"]),
-            "intercept": ((*over, "matrix", "figure"), drawn["intercept"]),
-            "sigma": ((*over, "figure"), sds["between"]),
-        }
-        found |= {f"noise_{name}": ((*over, "entry"), drawn[name]) for name in chol_names}
-        if several:
-            own = drawn["matrix_spread"][..., None, None] * drawn["matrix_raw"]
-            found["matrix_effect"] = ((*over, "knob", "figure", "matrix"), effect[..., None] + own)
-            found["matrix_spread"] = ((*over, "knob"), drawn["matrix_spread"])
-            found["sigma_within"] = ((*over, "figure"), sds["within"])
-        if seeded:
-            scatter = drawn["seed_spread"][..., None, None, None] * drawn["seed_raw"]
-            found["seed_effect"] = ((*over, "matrix", "figure", "seed"), scatter)
-        coords: dict[str, Any] = {"knob": knobs, "matrix": matrices, "figure": figures}
-        coords |= {"seed": seeds} if seeded else {}
-        for knob in knobs:
-            if f"steps_{knob}" in drawn:
-                reached = np.cumsum(drawn[f"steps_{knob}"], axis=-1)[..., :-1]
-                found[f"dose_{knob}"] = ((*over, f"level_{knob}"), reached)
-                coords[f"level_{knob}"] = levels[knob][0][1:-1]
-        return xr.Dataset(found, coords)
-
-    def pointwise(posterior: xr.Dataset, rng: np.random.Generator) -> dict[str, xr.DataArray]:
-        fitted = _fitted(posterior, runs)
-        turned = np.einsum("...mf,nm->...nf", y - fitted.to_numpy(), turn)
-        parts = {"between": turned[..., :1, :] / np.sqrt(len(matrices)), "within": turned[..., 1:, :]}
-        chols = {name: _square(posterior[f"noise_{name}"].to_numpy(), len(figures)) for name in chol_names}
-        likelihood = sum(
-            _log_density(parts[name], chol[:, :, None, None], len(figures), np).sum(axis=-1)
-            for name, chol in chols.items()
-        )
-        mean = fitted.mean("matrix")
-        shape = (*mean.shape[:2], len(y))
-        heavy = np.sqrt(NOISE_DF / rng.chisquare(NOISE_DF, shape))[..., None]
-        noise = np.einsum("cdij,cdrj->cdri", chols["between"], rng.standard_normal((*shape, len(figures))))
-        return {
-            "observed_data": xr.DataArray(y.mean(axis=1), {"figure": figures}, ("run", "figure")),
-            "log_likelihood": mean.isel(figure=0, drop=True).copy(data=likelihood),
-            "posterior_predictive": mean + heavy * noise,
-        }
-
-    scales = ("knob_spread", "matrix_spread", "seed_spread", *chol_names)
-    return Study(LAW, model, coefficients, pointwise, "figures", scales, SAMPLER, whiten=False)
-
-
-def _fitted(posterior: xr.Dataset, runs: xr.Dataset) -> xr.DataArray:
-    """What the regression says of every figure, over (chain, draw, run, matrix, figure)."""
-    of = posterior["matrix_effect"] if "matrix_effect" in posterior else posterior["effect"]
-    found = posterior["intercept"]
-    for knob in knobs_of(runs):
-        found = found + _reached(posterior, runs, knob) * of.sel(knob=knob, drop=True)
-    if "seed_effect" in posterior:
-        seeds = xr.DataArray(runs["seed"].to_numpy(), dims="run")
-        found = found + posterior["seed_effect"].sel(seed=seeds).drop_vars("seed")
-    return found.transpose("chain", "draw", "run", "matrix", "figure")
-
-
-def _reached(posterior: xr.Dataset, runs: xr.Dataset, knob: str) -> xr.DataArray:
-    """How much of a knob's effect each run has, over (…, run)."""
-    values, which = levels_of(runs, knob)
-    at, level = xr.DataArray(which, dims="run"), f"level_{knob}"
-    if len(values) == 2:
-        return at.astype(float)
-    between = posterior[f"dose_{knob}"].drop_vars(level)
-    ends = [xr.zeros_like(between.isel({level: [0]})), between, xr.ones_like(between.isel({level: [0]}))]
-    return xr.concat(ends, level).isel({level: at})
-
-
-def _square(packed: np.ndarray, size: int) -> np.ndarray:
-    """Lower triangular matrices from their entries, which PyMC packs row by row."""
-    square = np.zeros((*packed.shape[:-1], size, size))
-    square[..., *np.tril_indices(size)] = packed
-    return square
-
-
-def _log_density(noise: Any, chol: Any, size: int, xp: Any) -> Any:
-    """Log density of multivariate Student-t noise.
-
-    Parameters
-    ----------
-    noise : array or tensor, shape (…, size)
-    chol : array or tensor, shape (…, size, size)
-        Cholesky factor of its scale matrix, whose first dimensions broadcast.
-    size : int
-    xp : module
-        Whose functions to use: numpy or pytensor.tensor.
-    """
-    whole = NOISE_DF + size
-    density = gammaln(whole / 2) - gammaln(NOISE_DF / 2) - size / 2 * np.log(NOISE_DF * np.pi)
-    even: list[Any] = []  # the noise in coordinates in which it is so, by forward substitution
-    for i in range(size):
-        left = noise[..., i]
-        for j, known in enumerate(even):
-            left = left - chol[..., i, j] * known
-        even.append(left / chol[..., i, i])
-        density = density - xp.log(chol[..., i, i])
-    return density - whole / 2 * xp.log1p(sum(each**2 for each in even) / NOISE_DF)
+    return fit_study(study(runs), runs, settings, cores=cores, progressbar=progressbar, notes=_notes)
 
 
 def _notes(posterior: xr.DataTree) -> Iterable[Note]:

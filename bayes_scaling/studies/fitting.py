@@ -57,8 +57,6 @@ class Study:
         Variables of the model that are standard deviations.
     first_try : dict
         Settings of the sampler.
-    whiten : bool
-        Whether to sample in coordinates that are even at the mode, or in the model's own.
     """
 
     law: str
@@ -68,7 +66,6 @@ class Study:
     response: str
     scales: tuple[str, ...]
     first_try: Mapping[str, Any] = field(default_factory=lambda: FIRST_TRY)
-    whiten: bool = True
 
 
 def check_settings(**settings: int) -> None:
@@ -154,9 +151,9 @@ def fit_study(
         model = study.model()
         code = compiled_graph(model)
         compiled = time.perf_counter() - began
-        density = Density(code, {each.name: each.get_value() for each in model.data_vars})
-        if study.whiten:
-            density = _whitened(density, model, study.scales)
+        with one_blas_thread():
+            data = {each.name: each.get_value() for each in model.data_vars}
+            density = _whitened(Density(code, data), model, study.scales)
         tree = _sampled(study, density, study.first_try, settings, cores, progress)
         found = diagnose(tree)
         if not found["ok"]:
@@ -182,14 +179,16 @@ def fit_study(
 
 
 def _whitened(density: Density, model: Any, scales: tuple[str, ...]) -> Density:
-    """The density in coordinates that are even at the mode which it has when standard deviations are as expected.
+    """The density in coordinates that are even at the mode which it has when standard deviations are as at the start.
 
     Free ones would draw the mode to where all runs are met without noise.
     """
     from scipy.optimize import minimize
 
     initial = model.initial_point()
-    coordinates = [rv.name for rv in model.free_RVs for _ in range(initial[model.rvs_to_values[rv].name].size)]
+    # The compiled code has the variables in an order of its own.
+    of_name = {name: initial[model.rvs_to_values[model[name]].name].size for name in density.code.names}
+    coordinates = [name for name, size in of_name.items() for _ in range(size)]
     free = np.flatnonzero([name not in scales for name in coordinates])
     centre = np.array(density.code.start)
     root = np.eye(len(centre))[:, free]
@@ -201,12 +200,21 @@ def _whitened(density: Density, model: Any, scales: tuple[str, ...]) -> Density:
 
         found = minimize(objective, np.zeros(len(free)), jac=True, method="L-BFGS-B", options={"maxiter": LEG})
         centre = centre + root @ found.x
-        values, vectors = np.linalg.eigh(-hessian(density, centre)[np.ix_(free, free)])
+        curved = hessian(density, centre)
         root = np.zeros((len(centre), len(free)))
-        root[free] = vectors / np.sqrt(np.maximum(np.abs(values), FLATTEST))
-    whole = np.eye(len(centre))
-    whole[:, free] = root
+        root[free] = _even(curved, free)
+    whole = np.zeros((len(centre), len(centre)))
+    held = np.setdiff1d(np.arange(len(centre)), free)
+    for those in (free, held):
+        whole[np.ix_(those, those)] = _even(curved, those)
     return density.moved(centre, whole)
+
+
+def _even(curved: np.ndarray, those: np.ndarray) -> np.ndarray:
+    """Directions, of lengths in which a log density of this curvature is even in some of its coordinates."""
+    values, vectors = np.linalg.eigh(-curved[np.ix_(those, those)])
+    directions: np.ndarray = vectors / np.sqrt(np.maximum(np.abs(values), FLATTEST))
+    return directions
 
 
 def _sampled(

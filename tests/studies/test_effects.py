@@ -8,7 +8,7 @@ from scipy import stats
 
 import bayes_scaling as bs
 from bayes_scaling.intervals import interval
-from bayes_scaling.studies.effects import _log_density
+from bayes_scaling.studies.effects_model import _expected, _layout, _log_density, _sds, _slopes, study
 
 
 def test_figures_move_as_they_were_made_to(effects_posterior, effects_truth):
@@ -21,9 +21,10 @@ def test_figures_move_as_they_were_made_to(effects_posterior, effects_truth):
             told = interval(found.sel(knob=knob, figure=figure), 0.98)
             inside += told["lower"] < size / float(scale.sel(figure=figure)) < told["upper"]
     assert inside >= 8, "of nine"
-    dose = interval(effects_posterior["posterior"]["dose_weight_decay"].sel(level_weight_decay=0.01), 0.98)
-    assert dose["lower"] < 0.8 < dose["upper"]
-    assert dose["lower"] > 0.3, "far from in proportion, which would be .1"
+    step = effects_posterior["posterior"]["step_effect"].mean("matrix").sel(figure="frobenius_norm")
+    share = interval(step.sel(step="weight_decay 0 to 0.01") / found.sel(knob="weight_decay", figure="frobenius_norm"))
+    assert share["lower"] < 0.8 < share["upper"]
+    assert share["lower"] > 0.5, "far from in proportion, which would be .1"
 
 
 def test_what_was_made_alike_is_found_alike(effects_posterior):
@@ -50,6 +51,27 @@ def test_runs_are_what_is_left_out_and_repeated(effects_posterior):
     matrix = effects_posterior["posterior"]["matrix_effect"].mean("matrix")
     effect = effects_posterior["posterior"]["effect"]
     np.testing.assert_allclose(matrix.transpose(*effect.dims), effect, atol=1e-10)
+
+
+def test_contrasts_become_matrices_and_back(effects_rows):
+    runs = bs.effects.load(effects_rows)
+    layout, rng = _layout(runs), np.random.default_rng(0)
+    told = _expected(layout)["told"]
+    shapes = {"even": told.shape, "knob_spread": (3, 3), "matrix_spread": (3, 3), "seed_spread": (3,)}
+    drawn = {name: np.exp(rng.standard_normal((2, 5, *shape))) for name, shape in shapes.items()}
+    drawn |= {name: np.abs(rng.standard_normal((2, 5, 6))) for name in ("between", "within")}
+    posterior = study(runs).coefficients(drawn)
+    slopes = drawn["even"] * _sds(drawn, layout, np) ** (1 - told)
+    np.testing.assert_allclose(_slopes(posterior, layout), slopes)
+    # By name and in units of figures: a run's mean is the sum of what it has.
+    run = runs.isel(run=7)
+    mean = posterior["intercept"] + posterior["seed_effect"].sel(seed=int(run["seed"]))
+    for step in posterior["step"].to_numpy():
+        knob, _, reached = step.partition(" ")
+        passed = runs[knob].to_numpy() > float(reached.split(" to ")[0])
+        mean = mean + (passed[7] - passed.mean()) * posterior["step_effect"].sel(step=step, drop=True)
+    turned = np.einsum("...cf,cm->...fm", np.einsum("p,...pcf->...cf", layout.x[7], slopes), layout.turn)
+    np.testing.assert_allclose(mean.transpose(..., "figure", "matrix"), turned)
 
 
 def test_the_noise_is_multivariate_student():
