@@ -32,6 +32,8 @@ Text.
 print(1 / 0)
 ```
 """
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+"""A picture in PNG, base64."""
 
 
 @pytest.fixture
@@ -125,3 +127,30 @@ def test_a_tutorial_whose_data_are_not_at_hand_says_so_and_is_not_executed(build
     assert not warnings
     assert pages["data"].index("Data") < pages["data"].index("was not executed") < pages["data"].index("Text.")
     assert "ZeroDivisionError" not in pages["data"]
+
+
+def test_a_picture_that_a_cell_draws_says_what_it_shows(build):
+    cell = (
+        '---\nmystnb:\n  image:\n    alt: "A red square"\n---\n'
+        'from IPython.display import Image, display\nimport base64\ndisplay(Image(base64.b64decode("' + PIXEL + '")))'
+    )
+    pages, warnings = build(
+        {"index": NOTEBOOK.replace("print(1 / 0)", cell)}, nb_execution_mode="force", nb_execution_raise_on_error=True
+    )
+    assert not warnings
+    assert re.findall(r'<img alt="([^"]*)"', pages["index"]) == ["A red square"]
+
+
+CELLS = [
+    pytest.param(cell, id=f"{path.stem}: {cell.splitlines()[-1][:40]}")
+    for path in sorted((DOCS / "tutorials").glob("*.md"))
+    for cell in re.findall(
+        r"^```\{code-cell\}.*?\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    if re.search(r"\bplot_\w+\(|plt\.subplots\(", cell)
+]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_picture_of_the_tutorials_has_a_text_for_those_who_do_not_see_it(cell):
+    assert re.match(r'---\nmystnb:\n  image:\n    alt: "[^"\n]{30,}"\n---\n', cell)
