@@ -1,6 +1,7 @@
 """Tables for people, by rich: in the terminal, and as plain text where an object prints itself."""
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ __all__ = [
 _STYLE = {"info": "dim", "warning": "yellow", "error": "bold red"}
 _PLAIN_WIDTH = 110
 _COLUMNS = 3
-"""Structures side by side, so that a table fits 80 characters."""
+"""Most structures side by side, so that a table fits `_PLAIN_WIDTH`."""
 
 
 def plain(view: RenderableType) -> str:
@@ -101,14 +102,15 @@ def recommendation_view(recommendation: "Recommendation") -> Group:
 
 
 def modality_tables(answers: "Sequence[Any]", rows: Mapping[str, Callable[[Any], str]], bold: int) -> list[Table]:
-    """A table per modality, a column per structure, the first rows in bold."""
+    """A table per modality, or more where it has many structures; a column per structure, the first rows in bold."""
     by_modality: dict[str, list[Any]] = {}
     for answer in answers:
         by_modality.setdefault(answer.modality, []).append(answer)
     tables = []
     for modality, mine in by_modality.items():
-        for first in range(0, len(mine), _COLUMNS):
-            some = mine[first : first + _COLUMNS]
+        beside = math.ceil(len(mine) / math.ceil(len(mine) / _COLUMNS))  # two and two, rather than three and one
+        for first in range(0, len(mine), beside):
+            some = mine[first : first + beside]
             table = Table()
             table.add_column(Text(modality))
             for answer in some:

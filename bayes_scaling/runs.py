@@ -8,6 +8,7 @@ says which run it belongs to; ``run`` itself has no labels, so that two tables a
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +100,12 @@ def load_runs(
         conversion = ""
     needed = [column.name for column in COLUMNS if column.needed and (column.name != "loss" or need_loss)]
     if missing := [name for name in needed if name not in found and not (name == "loss" and conversion)]:
+        first = missing[0]
+        theirs = next(iter(get_close_matches(first, [name for name in found if name not in BY_NAME], 1)), "")
+        there = f"if {theirs!r} is {first!r}" if theirs else "if it is there under another name"
         raise InputError(
-            f"{table.name} has no column {listed(missing)} (found: {', '.join(found)}); "
-            f"if it is there under another name, say columns={{'its name': {missing[0]!r}}}, "
-            f"or --column 'its name'={missing[0]}"
+            f"{table.name} has no column {listed(missing)} (found: {', '.join(found)}); {there}, "
+            f"say columns={{{theirs or 'its name'!r}: {first!r}}}, or --column {theirs or "'its name'"}={first}"
         )
     check = Check(table, count)
     values: dict[str, np.ndarray] = {"run_id": check.run_id()}

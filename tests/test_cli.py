@@ -339,6 +339,15 @@ def refused(done, *words):
         assert word in done.err, done.err
 
 
+@pytest.mark.usefixtures("here")
+def test_runs_shows_counts_alike(command):
+    rows = [row | {"nonzero_params": 1e6 * 10**i, "data_seen": 2e8 * 10**i} for i, row in enumerate(one_modality()[:4])]
+    shown = command("runs", write_csv("sweep.csv", rows)).out
+    for text in ("200,000,000", "2e+09", "2e+11", "1,000,000", "100,000,000", "1e+09"):
+        assert f" {text} " in shown
+    assert "000.0 " not in shown
+
+
 def changed(row=3, **cells):
     """The sweep with cells of a row replaced; rows count as an editor's lines do, the header being line 1."""
     rows = [dict(r) for r in one_modality()]
@@ -412,6 +421,8 @@ def test_bad_files(command, here, name):
         (("runs", "missing.csv", "--out", "x.csv"), ("missing.csv",)),
         (("fit", "sweep.csv", "--column", "M=nonzero_params"), ("sweep.csv", "'M'")),
         (("fit", "sweep.csv", "--column", "nonzero_params"), ("--column", "THEIRS=OURS")),
+        (("fit", "structures", "--column", "N=nonzero_params"), ("--column", "structures", "no renaming")),
+        (("runs", "sweep.csv", "--where", "structure = dense"), ("structure == '2:4'", "the columns are")),
         (("fit", "sweep.csv", "--law", "chinchilla"), ("chinchilla", "sparse")),
         (("fit", "sweep.csv", "--group", "corpus"), ("corpus",)),
         (("fit", "sweep.csv", "--prob", "1.5"), ("prob", "1.5")),

@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers import hand_built, one_modality, random_coefficients
 from rich.text import Text
 
 import bayes_scaling as bs
-from bayes_scaling.display import count, notes_view, plain, prediction_view, recommendation_view
+from bayes_scaling.display import count, modality_tables, notes_view, plain, prediction_view, recommendation_view
 from bayes_scaling.notes import Note, read_notes
 
 SIZE = 1.6e7
@@ -50,6 +52,13 @@ def test_recommendation_shows_its_numbers(simulated):
         assert count(answer.recommended["data_seen"]) in text
     assert "80%" in text
     assert "89" not in text.split("brackets")[1].split("intervals")[0]
+
+
+@pytest.mark.parametrize(("number", "beside"), [(1, [1]), (3, [3]), (4, [2, 2]), (5, [3, 2]), (7, [3, 3, 1])])
+def test_tables_of_many_structures_are_about_as_wide_as_each_other(number, beside):
+    answers = [SimpleNamespace(modality="language", structure=f"{n}:8") for n in range(number)]
+    tables = modality_tables(answers, {"name": lambda answer: answer.structure}, bold=1)
+    assert [len(table.columns) - 1 for table in tables] == beside
 
 
 def test_a_note_of_several_answers_is_shown_once(simulated):

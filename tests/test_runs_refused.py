@@ -228,3 +228,17 @@ def test_bad_value_in_a_column_to_convert(column, value, allowed):
         InputError, match=f"row index 0, column '{column}': found {value} where a number {allowed} is allowed"
     ):
         load_runs(table)
+
+
+def test_a_column_with_nearly_the_right_name_is_named():
+    table = [{"sparsity": 0, "nonzero_param": 1e6, "data_seen": 1e9, "loss": 3.0, "note": "a"}]
+    with pytest.raises(InputError) as refused:
+        load_runs(table)
+    assert str(refused.value).endswith(
+        "if 'nonzero_param' is 'nonzero_params', say columns={'nonzero_param': 'nonzero_params'}, "
+        "or --column nonzero_param=nonzero_params"
+    )
+    (far,) = [{**table[0], "N": 1e6}]
+    del far["nonzero_param"]
+    with pytest.raises(InputError, match="if it is there under another name, say columns="):
+        load_runs([far])

@@ -159,6 +159,8 @@ def load_table(source: str, column: list[str] | None) -> xr.Dataset:
     if is_address(source) or Path(source).exists():
         return bs.load_runs(source, renames(column))
     if source in bs.datasets.names():
+        if column:
+            raise InputError(f"--column {column[0]} is for tables of your own; the data set {source} needs no renaming")
         return bs.datasets.load(source)
     raise InputError(
         f"{source} is neither a file, a folder of run records nor a data set; the data sets are "

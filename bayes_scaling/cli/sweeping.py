@@ -246,7 +246,8 @@ def _kept(table: Any, where: str) -> Any:
         rows = frame.query(where, engine="python").index
     except Exception as error:  # whatever pandas makes of what a user wrote
         raise InputError(
-            f"--where {where!r} cannot be evaluated ({error}); the columns are {', '.join(frame.columns)}"
+            f'--where {where!r} cannot be evaluated ({error}); it is written as "sparsity > 0.5 and '
+            f"structure == '2:4'\", and the columns are {', '.join(frame.columns)}"
         ) from error
     return table.isel(run=rows.to_numpy())
 
@@ -305,7 +306,9 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.4g}"
-    return f"{value:,.0f}" if isinstance(value, int | float) and value < 1e9 else f"{value}"
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if value < 1e9 else f"{value:.4g}"
+    return str(value)
 
 
 def _duration(seconds: float) -> str:

@@ -41,9 +41,12 @@ def plot_choices(recommendation: Recommendation) -> "Figure":
     if not recommendation.answers:
         raise InputError("the recommendation has no answers, so there are no choices to draw")
     figure, grid = grid_of(len(recommendation.answers), 2, width=5.0, height=3.2)
+    most: dict[str, float] = {}
+    for answer in recommendation.answers:
+        most[answer.modality] = max([most.get(answer.modality, 0.0), *_expected(answer)])
     for (left, right), answer in zip(grid, recommendation.answers, strict=True):
         _chances(left, answer)
-        _regrets(right, answer, percent(recommendation.prob))
+        _regrets(right, answer, percent(recommendation.prob), most[answer.modality])
     first = recommendation.answers[0]
     figure.suptitle(f"{count(first.nonzero_params)} non-zero parameters, {first.train_flops:.3g} training FLOPs")
     key(figure, more=_handles(recommendation.answers))
@@ -65,12 +68,18 @@ def _chances(ax: "Axes", answer: Answer) -> None:
     ax.set_title(f"{text(answer.modality)}, {text(answer.structure)}")
 
 
-def _regrets(ax: "Axes", answer: Answer, prob: str) -> None:
-    """What each action is expected to lose."""
+def _expected(answer: Answer) -> list[float]:
+    """All regrets that are drawn for an answer."""
+    point = answer.stakes.get("point", {"expected_regret": 0.0})["expected_regret"]
+    return [answer.stakes["regret_of_dense"], point, answer.expected_regret]
+
+
+def _regrets(ax: "Axes", answer: Answer, prob: str, most: float) -> None:
+    """What each action is expected to lose, on one scale for a modality: alone, a regret of nothing fills its panel."""
     from matplotlib.ticker import MaxNLocator
 
     taken, best = answer.recommended["sparsity"], answer.optimal_sparsity
-    ours = f"recommended\n{taken:.3f}" + (f"\n({BEYOND})" if _far(answer) else "")
+    ours = f"recommended\n{f'{taken:.3f}' if taken else 'dense'}" + (f"\n({BEYOND})" if _far(answer) else "")
     bars = {"dense": (answer.stakes["regret_of_dense"], GREY)}
     if "point" in answer.stakes:
         theirs = answer.stakes["point"]
@@ -81,9 +90,7 @@ def _regrets(ax: "Axes", answer: Answer, prob: str) -> None:
         drawn = ax.barh([name], [regret], color=colour, edgecolor="white", hatch=hatch, height=0.6)
         ax.bar_label(drawn, [f"{regret:.2g}"], padding=3)
     ax.axvline(answer.stakes["perfect_information"]["loss"], color=COLOURS[2], ls="--", lw=1.5)
-    ax.set(
-        xlabel="expected regret (unit of the loss)", xlim=(0, 1.18 * max(regret for regret, _ in bars.values()) or 1)
-    )
+    ax.set(xlabel="expected regret (unit of the loss)", xlim=(0, 1.18 * most or 1))
     ax.xaxis.set_major_locator(MaxNLocator(5))
     optimum = f"{best['median']:.3f} [{best['lower']:.3f}, {best['upper']:.3f}]"
     ax.set_title(f"optimal sparsity {optimum}, {prob}", fontsize="medium")

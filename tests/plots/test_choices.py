@@ -31,6 +31,17 @@ def test_bars_are_the_answers(asked):
         assert "unit of the loss" in right.get_xlabel()
 
 
+def test_structures_of_one_modality_have_one_scale_and_dense_is_called_so(simulated):
+    figure = drawn(bs.plot_choices(bs.recommend(simulated, 6.4e8, 1e19, "language")))
+    right = figure.axes[1::2]
+    assert len({ax.get_xlim() for ax in right}) == 1
+    low, high = right[0].get_xlim()
+    widths = [bar.get_width() for ax in right for bar in ax.patches]
+    assert low <= min(widths) <= max(widths) <= high
+    assert "recommended\ndense" in words(figure)
+    assert "0.000\n" not in words(figure)
+
+
 def test_an_action_beyond_the_runs_is_hatched(asked, simulated):
     figure = drawn(bs.plot_choices(asked))
     right = figure.axes[1]
