@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 import bayes_scaling as bs
-from bayes_scaling.decide.question import FLOPS_PER_UNIT
+from bayes_scaling.decide.question import FLOPS_PER_UNIT, recorded_per_unit
 from bayes_scaling.decide.recommend import Recommendation
 from bayes_scaling.display import chance, count, fit_view, recommendation_view
 from bayes_scaling.errors import InputError
@@ -110,10 +110,9 @@ def questions(runs: xr.Dataset) -> list[Asked]:
     )
     asked = []
     for modality, mine in table.groupby("modality"):
-        dense = mine.index[mine["sparsity"] == 0]
-        per_unit = FLOPS_PER_UNIT * float((flops[dense] / counted[dense]).median())
+        per_unit = recorded_per_unit(runs, str(modality)) or FLOPS_PER_UNIT
         largest = float(mine["nonzero_params"].max())
-        asked.append(Asked(str(modality), largest, BEYOND * float(flops[mine.index].max()), round(per_unit, 6)))
+        asked.append(Asked(str(modality), largest, BEYOND * float(flops[mine.index].max()), per_unit))
     return sorted(asked, key=lambda each: each.flops_per_unit, reverse=True)
 
 

@@ -130,8 +130,15 @@ def unseen_notes(posterior: xr.DataTree, pairs: Iterable[tuple[str, str]]) -> li
         Note(
             "unseen_pair",
             "warning",
-            f"No run of {modality} had structure {structure}: this answer comes from the population of structures.",
+            f"No run of {modality} had structure {structure}{_others(trained, modality)}: this answer comes from the "
+            "population of structures.",
         )
         for modality, structure in dict.fromkeys(pairs)
         if (modality, structure) not in trained
     ]
+
+
+def _others(trained: set[tuple[str, str]], modality: str) -> str:
+    """What they had, for who misspelt a name: any name is a structure."""
+    had = sorted(structure for other, structure in trained if other == modality)
+    return f" (they had {', '.join(had)})" if had else ""

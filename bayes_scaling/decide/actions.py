@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.question import Question, recorded_per_unit
 from bayes_scaling.discrepancy import log_discrepancy
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation import AXES
@@ -238,12 +238,14 @@ def unit_notes(posterior: xr.DataTree, question: Question, modality: str, flops_
     mine = runs["modality"].to_numpy() == modality
     if flops_per_unit is not None or not mine.any() or str(runs["data_unit"].to_numpy()[mine][0]) != "examples":
         return []
+    recorded = recorded_per_unit(posterior["runs"].to_dataset(), modality) if "runs" in posterior.children else None
+    theirs = f" By the train_flops of its dense runs they are {recorded:g}." if recorded is not None else ""
     return [
         Note(
             "flops_per_example",
             "warning",
             f"{modality} counts examples and flops_per_unit was not given: the budget is read as "
-            f"{question.flops_per_unit:g} FLOPs per parameter and example, as if each were one token.",
+            f"{question.flops_per_unit:g} FLOPs per parameter and example, as if each were one token.{theirs}",
         )
     ]
 

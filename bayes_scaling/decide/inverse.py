@@ -90,7 +90,8 @@ def invert(law: Law, at: dict[str, xr.DataArray], question: Question) -> xr.Data
         few = {name: values[some] for name, values in rows.items()}
         drop = _size_slope(law, few, t, size) - _size_slope(law, few, 0.0, size)
         log_cost, log_slope = _cost(question.cost, t)
-        return np.minimum(exponent[some] * log_cost + log_slope - drop, 2 * REACH + t)
+        with np.errstate(invalid="ignore"):  # both slopes may vanish; what is not finite goes to the search below
+            return np.minimum(exponent[some] * log_cost + log_slope - drop, 2 * REACH + t)
 
     heights = table(nodes, slice(None))
     if np.isneginf(heights).all():  # sparsity is free

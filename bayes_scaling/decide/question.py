@@ -10,7 +10,7 @@ from bayes_scaling.decide import costs
 from bayes_scaling.errors import InputError
 from bayes_scaling.laws.base import Law
 
-__all__ = ["FLOPS_PER_UNIT", "Question"]
+__all__ = ["FLOPS_PER_UNIT", "Question", "recorded_per_unit"]
 
 FLOPS_PER_UNIT = 6.0
 """Forward and backward FLOPs per non-zero parameter and token."""
@@ -113,3 +113,20 @@ def _positive(name: str, values: Any) -> xr.DataArray:
     if wrong.any():
         raise InputError(f"{name} is {values.to_numpy()[wrong].flat[0]}; it is a number above 0")
     return values
+
+
+def recorded_per_unit(runs: xr.Dataset, modality: str) -> float | None:
+    """FLOPs per parameter and token or example by the ``train_flops`` of a modality's dense runs, where they have any.
+
+    Parameters
+    ----------
+    runs : Dataset
+        As `load_runs` returns it.
+    modality : str
+    """
+    dense = (runs["modality"] == modality) & (runs["sparsity"] == 0)
+    if "train_flops" not in runs or not dense.any():
+        return None
+    mine = runs.isel(run=dense.to_numpy())
+    found = float((mine["train_flops"] / (mine["nonzero_params"] * mine["data_seen"])).median())
+    return round(found, 6) if np.isfinite(found) and found > 0 else None

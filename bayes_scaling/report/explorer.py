@@ -181,6 +181,7 @@ def _modality(posterior: xr.DataTree, arrays: _Arrays, opening: Opening, name: s
         "unit": str(mine["data_unit"].to_numpy()[0]),
         "nonzero_params": size,
         "train_flops": budget,
+        "flops_per_unit": question.flops_per_unit,
         "sizes": [min(size, float(sizes.min()) / BELOW), max(size, float(sizes.max()) * ABOVE)],
         "budgets": [min(budget, float(flops.min()) / BELOW), max(budget, float(flops.max()) * ABOVE)],
         "slopes": _slopes(posterior, arrays, name),

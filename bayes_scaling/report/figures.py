@@ -55,7 +55,7 @@ def pictures(posterior: xr.DataTree, opening: Opening) -> dict[str, Picture]:
             modality=opening.modality,
             structure=opening.structure,
             cost=opening.cost,
-            flops_per_unit=opening.flops_per_unit,
+            flops_per_unit=opening.per_unit(opening.modality),
             prob=prob,
         )
 

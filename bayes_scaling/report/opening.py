@@ -9,7 +9,7 @@ import xarray as xr
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.actions import check_margin
 from bayes_scaling.decide.optimum import cost_of
-from bayes_scaling.decide.question import FLOPS_PER_UNIT, Question
+from bayes_scaling.decide.question import FLOPS_PER_UNIT, Question, recorded_per_unit
 from bayes_scaling.decide.recommend import Answer, Recommendation, recommend
 from bayes_scaling.errors import InputError
 from bayes_scaling.groups import names_of
@@ -51,11 +51,22 @@ class Opening:
 
     def of(self, modality: str) -> Question:
         """The question for one modality."""
-        default = questions(self.posterior, modality, self.cost)
-        per_unit = default.flops_per_unit if self.flops_per_unit is None else self.flops_per_unit
+        per_unit = self.per_unit(modality)
+        default = questions(self.posterior, modality, self.cost, per_unit)
         size = float(default.nonzero_params) if self.nonzero_params is None else self.nonzero_params
-        budget = float(default.train_flops) * per_unit / FLOPS_PER_UNIT
-        return Question.of(size, budget if self.train_flops is None else self.train_flops, self.cost, per_unit)
+        budget = float(default.train_flops) if self.train_flops is None else self.train_flops
+        return Question.of(size, budget, self.cost, per_unit)
+
+    def per_unit(self, modality: str) -> float | None:
+        """FLOPs per parameter and token or example: as asked, else what runs that count examples recorded."""
+        if self.flops_per_unit is not None or "runs" not in self.posterior.children or self.unit(modality) == "tokens":
+            return self.flops_per_unit
+        return recorded_per_unit(self.posterior["runs"].to_dataset(), modality)
+
+    def unit(self, modality: str) -> str:
+        """What a modality counts its data in."""
+        runs = self.posterior["constant_data"].to_dataset()
+        return str(runs["data_unit"].to_numpy()[runs["modality"].to_numpy() == modality][0])
 
     def recommendation(
         self,
@@ -74,7 +85,7 @@ class Opening:
             modality,
             self.structures if structure is None else structure,
             cost=self.cost if cost is None else cost,
-            flops_per_unit=self.flops_per_unit,
+            flops_per_unit=self.per_unit(modality),
             margin=self.margin,
             prob=self.prob,
         )
@@ -145,12 +156,16 @@ def opening_of(
     return replace(opening, structure=comparison["best"]) if comparison["best"] in structures else opening
 
 
-def questions(posterior: xr.DataTree, modality: str, cost: str | costs.Cost = "gradual") -> Question:
+def questions(
+    posterior: xr.DataTree, modality: str, cost: str | costs.Cost = "gradual", flops_per_unit: float | None = None
+) -> Question:
     """What is asked of a modality unless said: its largest size, and the FLOPs of its largest run, rounded down."""
     runs = posterior["constant_data"].to_dataset()
     mine = runs.isel(run=np.flatnonzero(runs["modality"].to_numpy() == modality))
     how = costs.get(cost)
-    flops = FLOPS_PER_UNIT * mine["nonzero_params"] * mine["data_seen"] * how.multiplier(mine["sparsity"])
+    per_unit = FLOPS_PER_UNIT if flops_per_unit is None else flops_per_unit
+    flops = per_unit * mine["nonzero_params"] * mine["data_seen"] * how.multiplier(mine["sparsity"])
     largest = float(flops.max())
     digit = 10.0 ** (np.floor(np.log10(largest)) - 1)
-    return Question.of(float(mine["nonzero_params"].max()), float(f"{np.floor(largest / digit) * digit:.2g}"), how)
+    budget = float(f"{np.floor(largest / digit) * digit:.2g}")
+    return Question.of(float(mine["nonzero_params"].max()), budget, how, per_unit)

@@ -56,6 +56,7 @@ def slots(opening: Opening, answer: Answer) -> dict[str, dict[str, Any]]:
         "dense_regret": (answer.stakes["regret_of_dense"], f"{answer.stakes['regret_of_dense']:.2g}"),
         "beyond": (answer.extrapolation, _beyond(answer.extrapolation)),
         "pays_from": _pays_from(opening, answer),
+        "unit": (opening.unit(answer.modality), opening.unit(answer.modality)),
         "prob": (opening.prob, f"{opening.prob:.0%}"),
     }
     return {name: {"value": value, "text": text} for name, (value, text) in found.items()}

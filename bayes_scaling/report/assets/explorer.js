@@ -38,6 +38,7 @@
     const entries = {
       modality: [question.modality, question.modality],
       structure: [question.structure, question.structure],
+      unit: [group().unit, group().unit],
       cost: [question.cost, question.cost],
       nonzero_params: [question.nonzero_params, count(question.nonzero_params)],
       train_flops: [question.train_flops, general(question.train_flops, 3)],
@@ -224,8 +225,8 @@
   function read(field) {
     const name = field.name;
     if (name === "modality") {
-      const { nonzero_params, train_flops } = PAGE.modalities.find((m) => m.name === field.value);
-      question = { ...question, modality: field.value, nonzero_params, train_flops };
+      const { nonzero_params, train_flops, flops_per_unit } = PAGE.modalities.find((m) => m.name === field.value);
+      question = { ...question, modality: field.value, nonzero_params, train_flops, flops_per_unit };
     } else if (field.tagName === "SELECT") {
       question = { ...question, [name]: field.value };
     } else if (field.type === "range") {
