@@ -1,4 +1,5 @@
 import tracemalloc
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,17 @@ def test_laws_that_add_the_same_terms_have_the_same_optimum(cost, seed, decades)
         t, _ = search(*arguments)
         loss = arguments[2].loss(law, arguments[1], found)
         np.testing.assert_allclose(loss, arguments[2].loss(law, arguments[1], -np.expm1(-t)), rtol=1e-11)
+
+
+@pytest.mark.parametrize("cost", ["gradual", "dense", "static"])
+@pytest.mark.parametrize("steep", [15.0, 70.0, 1000.0])
+def test_slopes_that_vanish_are_no_warning(cost, steep):
+    k = random_coefficients(0, 60)
+    k["b_S"] = np.full_like(k["b_S"], steep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = optimum_of(*asked(k, 1e2, cost), "unstructured")
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("steep", [15.0, 70.0, 1000.0])

@@ -17,7 +17,7 @@ import bayes_scaling as bs
 from bayes_scaling import laws
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.optimum import LARGEST, optima
-from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.question import Question, recorded_per_unit
 from bayes_scaling.errors import InputError
 
 SPARSE = laws.get("sparse")
@@ -330,3 +330,15 @@ def test_the_command_line_spells_costs(single, command, tmp_path):
         done = command(*ask, *options)
         assert done.status == 2
         assert words in done.err
+
+
+def test_flops_per_unit_are_those_that_dense_runs_recorded():
+    dense = RUN | {"structure": "dense", "sparsity": 0.0, "loss": 2.0}
+    rows = [dense | {"nonzero_params": n, "train_flops": 96 * n * 1e9} for n in (1e6, 2e6, 4e6)]
+    sparse = RUN | {"loss": 2.0, "train_flops": 150 * 1e6 * 1e9}
+    runs = bs.load_runs([*rows, sparse])
+    assert recorded_per_unit(runs, "language") == 96
+    assert recorded_per_unit(runs, "vision") is None
+    assert recorded_per_unit(bs.load_runs([sparse]), "language") is None
+    assert recorded_per_unit(runs.drop_vars("train_flops"), "language") is None
+    assert recorded_per_unit(runs.assign(train_flops=("run", [np.nan] * 4)), "language") is None

@@ -208,6 +208,9 @@ def test_beyond_the_runs_it_is_said_how_far(simulated):
 def test_an_unseen_pair_is_said(simulated):
     answers = bs.recommend(simulated, SIZE, budget(simulated, 3)).to_dict()["answers"]
     said = {(a["modality"], a["structure"]): "unseen_pair" in codes(a["notes"]) for a in answers}
+    (misspelt,) = bs.recommend(simulated, 1e7, 1e19, "language", "unstructred").answers
+    (note,) = (note for note in misspelt.notes if note.code == "unseen_pair")
+    assert "had structure unstructred (they had 2:4, unstructured)" in note.message
     assert said == {
         ("language", "unstructured"): False,
         ("language", "2:4"): False,

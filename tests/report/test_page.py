@@ -33,6 +33,36 @@ def test_it_opens_with_pythons_answer(simulated, taken_apart):
     assert f"Train at sparsity {answer['recommended']['sparsity']:.3f} ({slots['structure']})" in taken_apart.text
 
 
+@pytest.fixture(scope="module")
+def recorded(simulated):
+    """Its runs recorded 1176 FLOPs per parameter and example, 6 per token."""
+    tree = simulated.copy()
+    runs = tree["runs"].to_dataset()
+    per_unit = np.where(runs["modality"].to_numpy() == "vision", 1176.0, 6.0)
+    counted = per_unit * runs["nonzero_params"] * runs["data_seen"] * bs.costs.Gradual().multiplier(runs["sparsity"])
+    tree["runs"] = xr.DataTree(runs.assign(train_flops=counted))
+    return tree
+
+
+def test_unless_asked_examples_cost_what_the_runs_recorded(recorded, page_of):
+    page = page_of(recorded, modality="vision")
+    asked = {"modality": "vision", "structure": page.slots["structure"], "flops_per_unit": 1176}
+    answer = first_answer(recorded, **asked_of(page), **asked)
+    assert page.slots["data_seen"] == answer["recommended"]["data_seen"]
+    assert page.slots["unit"] == "examples"
+    assert "examples" in page.text
+    assert "tokens or examples" not in page.text.partition("Ask another question")[0]
+    assert "flops_per_unit was not given" not in page.text
+    page = page_of(recorded, modality="vision", flops_per_unit=6)
+    assert page.slots["data_seen"] > answer["recommended"]["data_seen"] / 2
+    (said,) = (
+        note.message
+        for note in bs.recommend(recorded, 1e7, 1e19, "vision", "unstructured").answers[0].notes
+        if note.code == "flops_per_example"
+    )
+    assert said.endswith("By the train_flops of its dense runs they are 1176.")
+
+
 def test_unless_asked_it_is_about_the_largest_run(simulated, taken_apart):
     runs = simulated["runs"].to_dataset()
     mine = runs.isel(run=np.flatnonzero(runs["modality"] == taken_apart.slots["modality"]))
