@@ -181,7 +181,7 @@ def prediction_view(rows: list[dict[str, Any]], kind: str, prob: float) -> Table
     for row in rows:
         far = max(AXES, key=lambda axis, row=row: row["extrapolation"][axis])  # type: ignore[misc]
         distance = row["extrapolation"][far]
-        beyond = f"{distance:.2f} nats in {far}" if distance > 0 else "no"
+        beyond = f"{math.exp(distance):.3g} times in {far}" if distance > 0 else "no"  # as notes say it
         table.add_row(Text(str(row["run_id"])), *(f"{row[key]:.4f}" for key in ("median", "lower", "upper")), beyond)
     return table
 

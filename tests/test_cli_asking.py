@@ -120,7 +120,7 @@ def test_budget_is_what_python_says(command, saved):
 def test_budget_prints_a_table(command, saved):
     done = command("budget", saved["single"], "--nonzero-params", "1e8", "--sparsity", "0.5")
     assert done.status == 0
-    assert "1e+08 non-zero parameters" in done.out
+    assert "100M non-zero parameters" in done.out
     assert "89% credible" in done.out
 
 

@@ -91,7 +91,7 @@ def test_hostile_names_survive():
     ]  # fmt: skip
     text = flowing(plain(prediction_view(rows, "mean", 0.89)))
     assert "a[bold]b" in text
-    assert "1.50 nats in data_seen" in text
+    assert "4.48 times in data_seen" in text
 
 
 def test_fit_shows_coefficients_gate_and_notes(simulated):

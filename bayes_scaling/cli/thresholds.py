@@ -67,7 +67,9 @@ def _interval(draws: xr.DataArray, prob: float) -> dict[str, float | None]:
 
 
 def _view(answers: list[dict[str, Any]], nonzero_params: float, prob: float) -> Table:
-    title = f"Budgets from which a sparsity is optimal, {nonzero_params:.3g} non-zero parameters"
+    from bayes_scaling.display import count
+
+    title = f"Budgets from which a sparsity is optimal, {count(nonzero_params)} non-zero parameters"
     table = Table(title=title, title_justify="left", caption=f"Medians and {prob:.0%} credible intervals.")
     for name in ("modality", "structure", "sparsity", "training FLOPs", "× dense-optimal", "never"):
         table.add_column(name, justify="left" if name in ("modality", "structure") else "right")

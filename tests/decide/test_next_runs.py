@@ -483,7 +483,7 @@ def test_what_is_refused(single, changed, message):
 
 def test_what_is_asked_must_be_clear(simulated):
     rows = [{"nonzero_params": 2e6, "data_seen": 1e9, "sparsity": 0.6, "modality": m} for m in ("language", "vision")]
-    with pytest.raises(InputError, match="several of modality"):
+    with pytest.raises(InputError, match=r"several of modality .*--target optimal-sparsity .*--modality language"):
         bs.next_runs(simulated, rows, 1e19)
     with pytest.raises(InputError, match="does not say its modality"):
         bs.next_runs(simulated, rows, 1e19, target=targets.OptimalSparsity(1e7, 1e19))

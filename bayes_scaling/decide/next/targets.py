@@ -240,7 +240,11 @@ def _one(dim: str, values: Sequence[str], posterior: xr.DataTree) -> str:
     """The one modality or structure that candidates have, or else the posterior's."""
     asked = sorted(set(values) - {"dense"}) or names_of(posterior, dim, None)
     if len(asked) > 1:
-        raise InputError(f"the candidates have several of {dim} ({', '.join(asked)}); say with target= what is asked")
+        raise InputError(
+            f"the candidates have several of {dim} ({', '.join(asked)}); say what they are to tell with target=, as "
+            f"OptimalSparsity(nonzero_params, train_flops, {dim}={asked[0]!r}), or --target optimal-sparsity "
+            f"--nonzero-params … --train-flops … --{dim} {asked[0]}"
+        )
     return asked[0]
 
 
