@@ -122,6 +122,15 @@ def test_budget_prints_a_table(command, saved):
     assert done.status == 0
     assert "100M non-zero parameters" in done.out
     assert "89% credible" in done.out
+    assert "n:m" not in done.out
+
+
+def test_budget_says_what_it_means_for_patterns_and_what_an_example_was_taken_to_cost(command, saved):
+    shown = " ".join(command("budget", saved["simulated"], "--nonzero-params", "1e8", "--sparsity", "0.5").out.split())
+    assert "up to that, from where the pattern beats dense" in shown
+    assert "vision counts examples and flops_per_unit was not given" in shown
+    asked = ("--nonzero-params", "1e8", "--sparsity", "0.5", "--flops-per-unit", "1176")
+    assert "not given" not in command("budget", saved["simulated"], *asked).out
 
 
 def test_budget_refuses_a_sparsity_that_is_none(command, saved):

@@ -13,6 +13,7 @@ from bayes_scaling.cli.app import Json, Posterior, Prob, command, print_json, tr
 from bayes_scaling.cli.planning import CostName, FlopsPerUnit, Modalities, Structures
 from bayes_scaling.intervals import PROB, check_prob
 from bayes_scaling.notes import read_notes
+from bayes_scaling.structures import pattern_sparsity
 
 
 @command("bayes-scaling budget posterior.nc --nonzero-params 1e8 --sparsity 0.5 --sparsity 0.75")
@@ -70,7 +71,10 @@ def _view(answers: list[dict[str, Any]], nonzero_params: float, prob: float) -> 
     from bayes_scaling.display import count
 
     title = f"Budgets from which a sparsity is optimal, {count(nonzero_params)} non-zero parameters"
-    table = Table(title=title, title_justify="left", caption=f"Medians and {prob:.0%} credible intervals.")
+    caption = f"Medians and {prob:.0%} credible intervals."
+    if any(pattern_sparsity(each["structure"]) is not None for each in answers):
+        caption += " An n:m pattern has one sparsity: up to that, from where the pattern beats dense; beyond it, never."
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for name in ("modality", "structure", "sparsity", "training FLOPs", "× dense-optimal", "never"):
         table.add_column(name, justify="left" if name in ("modality", "structure") else "right")
     for each in answers:

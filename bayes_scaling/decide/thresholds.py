@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.decide import costs
+from bayes_scaling.decide.actions import unit_notes
 from bayes_scaling.decide.inverse import invert, log_dense_data, solvable
 from bayes_scaling.decide.optimum import cost_of, optimum_of
 from bayes_scaling.decide.question import Question
@@ -71,7 +72,8 @@ def budget_for(
     -------
     DataArray
         FLOPs, or multiples, over (``chain``, ``draw``, …). 0 where the sparsity is optimal at every budget, infinite
-        where it is at none. The attribute ``notes`` says which pairs are answered from the population.
+        where it is at none. The attribute ``notes`` says which pairs are answered from the population, and where
+        the FLOPs of an example had to be guessed.
 
     Raises
     ------
@@ -103,7 +105,8 @@ def budget_for(
         "cost": how.name,
     }
     modalities = names_of(posterior, "modality", modality)
-    write_notes(found.attrs, unseen_notes(posterior, [(m, s) for m in modalities for s in names]))
+    units = [] if relative else [n for m in modalities for n in unit_notes(posterior, question, m, flops_per_unit)]
+    write_notes(found.attrs, [*unseen_notes(posterior, [(m, s) for m in modalities for s in names]), *units])
     return found.rename("budget")
 
 
