@@ -157,7 +157,9 @@ def test_a_real_posterior(simulated):
         assert float((best >= level).mean()) == pytest.approx(float((threshold <= budget).mean()), abs=1e-3)
     everything = bs.budget_for(simulated, 1.6e7, 0.5)
     assert everything.dims == ("chain", "draw", "modality", "structure")
-    assert codes(everything.attrs) == ["unseen_pair"]
+    assert codes(everything.attrs) == ["unseen_pair", "flops_per_example"]
+    assert codes(bs.budget_for(simulated, 1.6e7, 0.5, flops_per_unit=1176).attrs) == ["unseen_pair"]
+    assert codes(bs.budget_for(simulated, 1.6e7, 0.5, relative=True).attrs) == ["unseen_pair"]
     np.testing.assert_allclose(everything.sel(at), bs.budget_for(simulated, 1.6e7, 0.5, **at), rtol=1e-12)
     assert isinstance(bs.dense_optimal_flops(simulated, 1.6e7), xr.DataArray)
 
