@@ -1,6 +1,6 @@
 """Whether the best peak learning rate stays put over widths and densities, by parametrization, from a grid of runs.
 
-    python benchmarks/mup.py --store FOLDER [--base 32] [--data 262144] [--seeds 0] [--picture mup.png]
+    python benchmarks/mup.py --store FOLDER [--base 64] [--data 262144] [--seeds 0,1] [--picture mup.png]
 
 Small decoders on Python's standard library: dense ones of half, once and twice the base's width; and of the base's,
 static random masks and gradual magnitude pruning at several sparsities. Each is trained at rates that go up in factors
@@ -92,9 +92,9 @@ def families(losses: dict[Cell, np.ndarray]) -> dict[tuple[str, str], list[Cell]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--base", type=int, default=32, help="width")
+    parser.add_argument("--base", type=int, default=64, help="width")
     parser.add_argument("--data", type=int, default=2**18, help="bytes of each run")
-    parser.add_argument("--seeds", default="0", help="by commas")
+    parser.add_argument("--seeds", default="0,1", help="by commas")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--picture", type=Path, help="file for the curves of loss over rate")
     arguments = parser.parse_args()
@@ -166,7 +166,7 @@ def draw(rates: np.ndarray, losses: dict[Cell, np.ndarray], file: Path) -> None:
         axis.set_title(f"{masks}: {name}", fontsize=10)
         axis.legend(fontsize=8, frameon=False)
     axes[0][0].set_xscale("log", base=2)
-    axes[0][0].set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes[0][0].set_xticks(rates[::2], [f"{rate:g}" for rate in rates[::2]])
     for axis in axes[-1]:
         axis.set_xlabel("peak learning rate")
     for row in axes:
