@@ -29,7 +29,7 @@ def test_the_fifteen_lines_run(simulated, tmp_path, monkeypatch, capsys):
     exec(code, {})
     (runs,) = fitted
     assert set(runs["strategy"].to_numpy()) == {"scratch"}
-    assert set(runs["modality"].to_numpy()) == {"language", "vision"}
+    assert set(runs["modality"].to_numpy()) == {"language"}
     assert {path.name for path in tmp_path.iterdir()} == {"posterior.nc", "measured.png"}
     printed = capsys.readouterr().out
     for words in ("train at sparsity", "optimal_sparsity", "b_S[language, 2:4]"):
