@@ -107,6 +107,8 @@ POPULATIONS = {
     "floor": (np.log(FLOOR_MEDIAN / (1 - FLOOR_MEDIAN)), FLOOR_SD, FLOOR_SPREAD),
 }
 """Mean and standard deviation of each population's median, and the median of curves' spread, on the link scale."""
+IN_SPREADS = "floor"
+"""What is sampled in spreads around its population: most curves end far above their floor and hardly know it."""
 
 
 def _study(runs: xr.Dataset) -> Study:
@@ -127,9 +129,11 @@ def _study(runs: xr.Dataset) -> Study:
                     latent[name] = pm.Normal(f"{name}_link", mean, float(np.hypot(sd, spread)), dims="group")
                     continue
                 centre = pm.Normal(f"{name}_centre", mean, sd)
-                latent[name] = pm.Normal(
-                    f"{name}_link", centre, pm.LogNormal(f"{name}_spread", np.log(spread), SPREAD_SD), dims="group"
-                )
+                around = pm.LogNormal(f"{name}_spread", np.log(spread), SPREAD_SD)
+                if name == IN_SPREADS:
+                    latent[name] = centre + around * pm.Normal(f"{name}_link", 0.0, 1.0, dims="group")
+                else:
+                    latent[name] = pm.Normal(f"{name}_link", centre, around, dims="group")
             known = pm.Data("ends", ends, dims=("end", "group"))
             start = pt.exp(known[0] + pm.Normal("start_link", np.log(1.1), START_SD, dims="group"))
             of_curve = {
@@ -149,7 +153,10 @@ def _study(runs: xr.Dataset) -> Study:
     def coefficients(drawn: Mapping[str, np.ndarray]) -> xr.Dataset:
         over = ("chain", "draw")
         beta, half = np.exp(drawn["beta_link"]), np.exp(drawn["half_data_link"] + middle)
-        start, floor = np.exp(ends[0] + drawn["start_link"]), np.exp(ends[1]) / (1 + np.exp(-drawn["floor_link"]))
+        share = drawn[f"{IN_SPREADS}_link"]
+        if len(groups) > 1:
+            share = drawn[f"{IN_SPREADS}_centre"][..., None] + drawn[f"{IN_SPREADS}_spread"][..., None] * share
+        start, floor = np.exp(ends[0] + drawn["start_link"]), np.exp(ends[1]) / (1 + np.exp(-share))
         of_curve = {"start": start, "floor": floor, "half_data": half, "beta": beta, "D_l": half**beta}
         of_curve["B"] = (start - floor) * half**beta
         found: dict[str, Any] = {name: ((*over, "group"), values) for name, values in of_curve.items()}
