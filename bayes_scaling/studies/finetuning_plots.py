@@ -125,7 +125,7 @@ def plot_rectified(
     ax.set(xscale="log", yscale="log", xlim=(over[0], over[-1]), xlabel="fine-tuning data (unit of the table)")
     ax.set_ylabel("held-out loss")
     ax.set_title(
-        f"Fine-tuning curves with {prob:.0%} intervals of the law; diamonds: half learnt; grey: beyond the data",
+        f"{prob:.0%} intervals of the law; diamonds: half learnt; grey: beyond the data",
         fontsize=10,
     )
     ax.legend(frameon=False, fontsize=9)

@@ -36,6 +36,9 @@ SPREAD_SD = 0.5
 """Of the log of each spread: curves of models differ, and a spread of zero is out of the question."""
 SIGMA_MEDIAN, SIGMA_SD = 0.01, 0.7
 
+SAMPLER = {"tune": 1000, "target_accept": 0.9, "thin": 4}
+"""Data, exponent and floor of a curve trade off along a bend: shorter steps meet the limit of their number."""
+
 
 def loss(finetune_data: Any, *, start: Any, floor: Any, half_data: Any, beta: Any) -> Any:
     """Held-out loss after fine-tuning.
@@ -177,7 +180,8 @@ def _study(runs: xr.Dataset) -> Study:
         return np.log(loss(xr.DataArray(np.exp(data), dims="run"), **curve))
 
     spreads = tuple(f"{name}_spread" for name in POPULATIONS) if len(groups) > 1 else ()
-    return Study(LAW, model, coefficients, student_noise(log_mean, observed), "log_loss", ("sigma", *spreads))
+    scales = ("sigma", *spreads)
+    return Study(LAW, model, coefficients, student_noise(log_mean, observed), "log_loss", scales, SAMPLER)
 
 
 def _notes(posterior: xr.DataTree) -> Iterable[Note]:
