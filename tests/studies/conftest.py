@@ -60,7 +60,7 @@ def finetuning_posterior(finetuning_curves):
     """Of those, the last with its four smallest amounts alone."""
     last = finetuning_curves["model"].iloc[-1]
     cut = (finetuning_curves["model"] == last) & (finetuning_curves["data_seen"] > 1600)
-    return bs.rectified.fit(finetuning_curves[~cut], draws=400, progressbar=False)
+    return bs.rectified.fit(finetuning_curves[~cut], progressbar=False)
 
 
 @pytest.fixture(scope="session")
