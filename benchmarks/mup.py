@@ -103,17 +103,20 @@ def main() -> None:
         cell: [[cell.config(rate, seed, arguments.data) for seed in seeds] for rate in RATES]
         for cell in cells(arguments.base)
     }
-    configs = [config for by_rate in plan.values() for by_seed in by_rate for config in by_seed]
+    configs = [config for by_rate in plan.values() for at_rate in by_rate for config in at_rate]
     run_plan(configs, arguments.store, arguments.workers, lambda where: print(where, flush=True), together=8)
 
     store = Store(arguments.store)
     done = store.done()
-    losses = {
-        cell: np.array([np.mean([loss(store, config) for config in by_seed]) for by_seed in by_rate])
+    by_seed = {  # shape (rate, seed)
+        cell: np.array([[loss(store, config) for config in at_rate] for at_rate in by_rate])
         for cell, by_rate in plan.items()
-        if all(config.run_id in done for by_seed in by_rate for config in by_seed)
+        if all(config.run_id in done for at_rate in by_rate for config in at_rate)
     }
+    losses = {cell: found.mean(axis=1) for cell, found in by_seed.items()}
     print_tables(np.array(RATES), losses)
+    if len(seeds) > 1:
+        print_seeds(np.array(RATES), by_seed)
     if arguments.picture:
         draw(np.array(RATES), losses, arguments.picture)
 
@@ -146,6 +149,16 @@ def print_tables(rates: np.ndarray, losses: dict[Cell, np.ndarray]) -> None:
         elsewhere = [lost[cell] for cell in inside if not cell.is_base]
         row = f"{edge}{np.ptp(np.log2(at)):.2f} | {np.mean(elsewhere):.3f} | {max(elsewhere):.3f}"
         print(f"| {masks}, {'widths' if masks == 'dense' else 'densities'} | {name} | {row} |")
+
+
+def print_seeds(rates: np.ndarray, losses: dict[Cell, np.ndarray]) -> None:
+    """How far noise goes: between seeds, in best rates and in losses."""
+    best = [np.ptp(np.log2([vertex(rates, mine) for mine in found.T])) for found in losses.values()]
+    apart = np.concatenate([np.ptp(found, axis=1) for found in losses.values()])
+    print(
+        f"\nBetween seeds: best rates {np.nanmedian(best):.2f} factors of two apart in the median, "
+        f"{np.nanmax(best):.2f} at most; losses {np.nanmedian(apart):.3f} nats in the median"
+    )
 
 
 def draw(rates: np.ndarray, losses: dict[Cell, np.ndarray], file: Path) -> None:

@@ -110,8 +110,6 @@ POPULATIONS = {
     "floor": (np.log(FLOOR_MEDIAN / (1 - FLOOR_MEDIAN)), FLOOR_SD, FLOOR_SPREAD),
 }
 """Mean and standard deviation of each population's median, and the median of curves' spread, on the link scale."""
-IN_SPREADS = "floor"
-"""What is sampled in spreads around its population: most curves end far above their floor and hardly know it."""
 
 
 def _study(runs: xr.Dataset) -> Study:
@@ -133,7 +131,7 @@ def _study(runs: xr.Dataset) -> Study:
                     continue
                 centre = pm.Normal(f"{name}_centre", mean, sd)
                 around = pm.LogNormal(f"{name}_spread", np.log(spread), SPREAD_SD)
-                if name == IN_SPREADS:
+                if name == "floor":  # in spreads: most curves end far above it and hardly know it
                     latent[name] = centre + around * pm.Normal(f"{name}_link", 0.0, 1.0, dims="group")
                 else:
                     latent[name] = pm.Normal(f"{name}_link", centre, around, dims="group")
@@ -156,9 +154,9 @@ def _study(runs: xr.Dataset) -> Study:
     def coefficients(drawn: Mapping[str, np.ndarray]) -> xr.Dataset:
         over = ("chain", "draw")
         beta, half = np.exp(drawn["beta_link"]), np.exp(drawn["half_data_link"] + middle)
-        share = drawn[f"{IN_SPREADS}_link"]
+        share = drawn["floor_link"]
         if len(groups) > 1:
-            share = drawn[f"{IN_SPREADS}_centre"][..., None] + drawn[f"{IN_SPREADS}_spread"][..., None] * share
+            share = drawn["floor_centre"][..., None] + drawn["floor_spread"][..., None] * share
         start, floor = np.exp(ends[0] + drawn["start_link"]), np.exp(ends[1]) / (1 + np.exp(-share))
         of_curve = {"start": start, "floor": floor, "half_data": half, "beta": beta, "D_l": half**beta}
         of_curve["B"] = (start - floor) * half**beta
